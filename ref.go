@@ -31,7 +31,7 @@ func ParseBlobID(s string) (BlobID, error) {
 // a Ref keeps the blob; it is freed when nobody refers to it any more.
 type Ref struct {
 	Blob BlobID `msg:"b" json:"blob"`
-	Size int64  `msg:"z" json:"size"`              // bytes
+	Size int64  `msg:"z" json:"size"`             // bytes
 	Sum  uint32 `msg:"c,omitempty" json:"crc32c"` // CRC-32C of the bytes, checked after a transfer; 0 if not known
 }
 
@@ -40,7 +40,7 @@ func (r Ref) IsZero() bool { return r.Blob.IsZero() }
 
 // File is an input or output of a task: a place on disk or elsewhere, given by a URL or a path.
 type File struct {
-	URL string `msg:"u" json:"url"`                       // "data/in.fits", "file:///scratch/x", "https://..."
+	URL string `msg:"u" json:"url"`                        // "data/in.fits", "file:///scratch/x", "https://..."
 	As  string `msg:"a,omitempty" json:"as,omitempty"`     // the name under which the task sees it, "" for the base name
 	Sum string `msg:"s,omitempty" json:"sha256,omitempty"` // SHA-256 of the content in hex, "" if not known
 }
