@@ -1,5 +1,7 @@
 package tutti
 
+//msgp:tuple RunID
+
 import (
 	"fmt"
 	"strconv"

@@ -1,5 +1,7 @@
 package tutti
 
+//msgp:tuple BlobID Ref File
+
 import "fmt"
 
 // BlobID names a blob: the node that made it and that node's serial number. A blob never

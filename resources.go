@@ -1,5 +1,7 @@
 package tutti
 
+//msgp:limit arrays:65536 maps:4096
+
 import (
 	"fmt"
 	"maps"

@@ -1,5 +1,9 @@
 package tutti
 
+//msgp:limit arrays:1048576 maps:4096
+//msgp:tuple Arg
+//msgp:ignore Task TaskInfo Pair
+
 import (
 	"slices"
 	"time"

@@ -1,5 +1,9 @@
 package tutti
 
+//msgp:tuple Value
+//msgp:ignore Codec
+//msgp:shim Codec as:uint8 using:uint8/Codec
+
 import (
 	"encoding"
 	"encoding/binary"

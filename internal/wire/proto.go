@@ -1,0 +1,66 @@
+package wire
+
+//go:generate go tool msgp -file proto_client.go -o proto_client_gen.go -io=false -tests=false
+//go:generate go tool msgp -file proto_agent.go -o proto_agent_gen.go -io=false -tests=false
+//go:generate go tool msgp -file proto_error.go -o proto_error_gen.go -io=false -tests=false
+
+import (
+	"github.com/tinylib/msgp/msgp"
+
+	"github.com/tutti-hpc/tutti"
+)
+
+// The kinds of messages: what a header is. Their numbers are part of the protocol version.
+const (
+	// Between a client and the controller.
+	KindSubmit   uint16 = 1 // client: tasks
+	KindCancel   uint16 = 2 // client: stop tasks
+	KindForget   uint16 = 3 // client: results that it will not ask for again
+	KindOutcomes uint16 = 4 // controller: ends of tasks
+	KindThrottle uint16 = 5 // controller: stop or go on submitting
+	KindNotice   uint16 = 6 // controller: a warning about a task
+	KindOutput   uint16 = 7 // what a task printed; also agent to controller
+	KindEvents   uint16 = 8 // controller: events that were asked for
+
+	// Questions, asked by either side of any link.
+	KindAsk    uint16 = 16
+	KindAnswer uint16 = 17
+
+	// Between the controller and an agent.
+	KindAssign      uint16 = 32 // controller: runs
+	KindRecall      uint16 = 33 // controller: give back what has not started
+	KindAbort       uint16 = 34 // controller: stop runs
+	KindAck         uint16 = 35 // controller: ends that need not be kept
+	KindStartEngine uint16 = 36
+	KindStopEngine  uint16 = 37
+	KindDropBlobs   uint16 = 38 // controller: nobody refers to them any more
+	KindStarted     uint16 = 48 // agent: runs that have begun
+	KindDone        uint16 = 49 // agent: runs that have ended
+	KindReturned    uint16 = 50 // agent: runs given back
+	KindEngineUp    uint16 = 51
+	KindEngineDown  uint16 = 52
+	KindDisplay     uint16 = 53 // agent: something to show
+)
+
+// Pack makes a message of a header. Messages of this protocol have no payload apart from the
+// header: values lie in it as bytes.
+func Pack(kind uint16, header msgp.Marshaler) (Message, error) {
+	b, err := header.MarshalMsg(nil)
+	if err != nil {
+		return Message{}, tutti.E("encode message", tutti.Internal, err)
+	}
+	return Message{Kind: kind, Header: b}, nil
+}
+
+// Unpack reads a message's header; byte slices in it share the message's memory. What does not
+// decode, to the last byte, is an error of kind Corrupt.
+func Unpack(m Message, into msgp.Unmarshaler) error {
+	rest, err := into.UnmarshalMsg(m.Header)
+	if err != nil {
+		return tutti.Errorf("decode message", tutti.Corrupt, "kind %d: %w", m.Kind, err)
+	}
+	if len(rest) > 0 {
+		return tutti.Errorf("decode message", tutti.Corrupt, "kind %d: %d bytes too many", m.Kind, len(rest))
+	}
+	return nil
+}
