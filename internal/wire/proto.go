@@ -22,6 +22,10 @@ const (
 	KindOutput   uint16 = 7 // what a task printed; also agent to controller
 	KindEvents   uint16 = 8 // controller: events that were asked for
 
+	// The first message that the controller sends on any link: a ClientWelcome or an AgentWelcome.
+	// What the peer said of itself (ClientHello, AgentHello) is the Info of its Hello.
+	KindWelcome uint16 = 9
+
 	// Questions, asked by either side of any link.
 	KindAsk    uint16 = 16
 	KindAnswer uint16 = 17

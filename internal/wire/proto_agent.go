@@ -9,7 +9,7 @@ import (
 //msgp:limit arrays:1048576 maps:65536
 //msgp:tuple Assign Run DepValue Runs Started RunStart Done Result StartEngine StopEngine EngineUp EngineDown DropBlobs Display HeldRun HeldEngine
 
-// AgentHello is what an agent says when it opens a link (in the handshake's Info): its node, and
+// AgentHello is what an agent says when it opens a link (the Info of its Hello): its node, and
 // what it still has from before, so that a controller which was restarted finds both again.
 type AgentHello struct {
 	Node     tutti.NodeID    `msg:"node"` // the number it had, NoNode for a new agent

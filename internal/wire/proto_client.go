@@ -9,12 +9,14 @@ import (
 //msgp:limit arrays:1048576 maps:65536
 //msgp:tuple Submit Task Cancel Forget Outcomes Outcome Throttle Notice Output Ask Answer
 
-// ClientHello is what a client says of itself when it opens a link (in the handshake's Info).
+// ClientHello is what a client says of itself when it opens a link (the Info of its Hello).
 type ClientHello struct {
 	Client  tutti.ClientID `msg:"client"` // the number it had before, 0 for a new client
 	Secret  string         `msg:"secret"` // proves that the number is its own
 	Program string         `msg:"prog"`   // the engines that its functions need, "" for none
 	Name    string         `msg:"name"`   // for people: program, user@host, pid
+	Watch   bool           `msg:"watch"`  // it only asks questions: it gets no number
+	Keep    bool           `msg:"keep"`   // its tasks go on when it leaves
 	Version string         `msg:"ver"`
 }
 

@@ -238,9 +238,9 @@ func (z *Cancel) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *ClientHello) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 5
+	// map header, size 7
 	// string "client"
-	o = append(o, 0x85, 0xa6, 0x63, 0x6c, 0x69, 0x65, 0x6e, 0x74)
+	o = append(o, 0x87, 0xa6, 0x63, 0x6c, 0x69, 0x65, 0x6e, 0x74)
 	o, err = z.Client.MarshalMsg(o)
 	if err != nil {
 		err = msgp.WrapError(err, "Client")
@@ -255,6 +255,12 @@ func (z *ClientHello) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "name"
 	o = append(o, 0xa4, 0x6e, 0x61, 0x6d, 0x65)
 	o = msgp.AppendString(o, z.Name)
+	// string "watch"
+	o = append(o, 0xa5, 0x77, 0x61, 0x74, 0x63, 0x68)
+	o = msgp.AppendBool(o, z.Watch)
+	// string "keep"
+	o = append(o, 0xa4, 0x6b, 0x65, 0x65, 0x70)
+	o = msgp.AppendBool(o, z.Keep)
 	// string "ver"
 	o = append(o, 0xa3, 0x76, 0x65, 0x72)
 	o = msgp.AppendString(o, z.Version)
@@ -307,6 +313,18 @@ func (z *ClientHello) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Name")
 				return
 			}
+		case "watch":
+			z.Watch, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Watch")
+				return
+			}
+		case "keep":
+			z.Keep, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Keep")
+				return
+			}
 		case "ver":
 			z.Version, bts, err = msgp.ReadStringBytes(bts)
 			if err != nil {
@@ -327,7 +345,7 @@ func (z *ClientHello) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *ClientHello) Msgsize() (s int) {
-	s = 1 + 7 + z.Client.Msgsize() + 7 + msgp.StringPrefixSize + len(z.Secret) + 5 + msgp.StringPrefixSize + len(z.Program) + 5 + msgp.StringPrefixSize + len(z.Name) + 4 + msgp.StringPrefixSize + len(z.Version)
+	s = 1 + 7 + z.Client.Msgsize() + 7 + msgp.StringPrefixSize + len(z.Secret) + 5 + msgp.StringPrefixSize + len(z.Program) + 5 + msgp.StringPrefixSize + len(z.Name) + 6 + msgp.BoolSize + 5 + msgp.BoolSize + 4 + msgp.StringPrefixSize + len(z.Version)
 	return
 }
 
