@@ -56,8 +56,8 @@ func Pack(kind uint16, header msgp.Marshaler) (Message, error) {
 	return Message{Kind: kind, Header: b}, nil
 }
 
-// Unpack reads a message's header; byte slices in it share the message's memory. What does not
-// decode, to the last byte, is an error of kind Corrupt.
+// Unpack reads a message's header; nothing in it shares the message's memory. What does not decode,
+// to the last byte, is an error of kind Corrupt.
 func Unpack(m Message, into msgp.Unmarshaler) error {
 	rest, err := into.UnmarshalMsg(m.Header)
 	if err != nil {
@@ -67,4 +67,43 @@ func Unpack(m Message, into msgp.Unmarshaler) error {
 		return tutti.Errorf("decode message", tutti.Corrupt, "kind %d: %d bytes too many", m.Kind, len(rest))
 	}
 	return nil
+}
+
+// PackArgs appends the msgpack form of args to dst: the Args of a [Task] and of a [Run].
+func PackArgs(dst []byte, args []tutti.Arg) ([]byte, error) {
+	dst = msgp.AppendArrayHeader(dst, uint32(len(args)))
+	for i := range args {
+		var err error
+		if dst, err = args[i].MarshalMsg(dst); err != nil {
+			return nil, tutti.E("encode arguments", tutti.Invalid, err)
+		}
+	}
+	return dst, nil
+}
+
+// maxArgs bounds the number of positional arguments.
+const maxArgs = 1 << 16
+
+// UnpackArgs reads what PackArgs wrote, into room, which is reused if it is large enough.
+// Nothing in it shares data's memory.
+func UnpackArgs(data []byte, room []tutti.Arg) ([]tutti.Arg, error) {
+	n, rest, err := msgp.ReadArrayHeaderBytes(data)
+	if err != nil {
+		return nil, tutti.E("decode arguments", tutti.Corrupt, err)
+	}
+	if n > maxArgs || int(n) > len(rest) {
+		return nil, tutti.Errorf("decode arguments", tutti.Corrupt, "%d arguments in %d bytes", n, len(rest))
+	}
+	args := room[:0]
+	for range n {
+		var a tutti.Arg
+		if rest, err = a.UnmarshalMsg(rest); err != nil {
+			return nil, tutti.E("decode arguments", tutti.Corrupt, err)
+		}
+		args = append(args, a)
+	}
+	if len(rest) > 0 {
+		return nil, tutti.Errorf("decode arguments", tutti.Corrupt, "%d bytes too many", len(rest))
+	}
+	return args, nil
 }
