@@ -66,12 +66,25 @@ func (l *Link) attach(conn Conn, g *greeting, welcome func() *Frame) error {
 	}
 	l.cur, l.since = c, time.Now()
 	l.startTimes()
-	l.running.Add(2)
-	go l.read(c)
-	go l.write(c)
+	l.start(func() { l.read(c) })
+	l.start(func() { l.write(c) })
 	l.signalRoom()
 	l.considerAck()
 	return nil
+}
+
+// start runs f as one of the link's goroutines; mu is held, and on the accepting side the caller
+// is one of the server's.
+func (l *Link) start(f func()) {
+	if l.server != nil {
+		l.server.Add(1)
+	}
+	l.running.Go(func() {
+		f()
+		if l.server != nil {
+			l.server.Done()
+		}
+	})
 }
 
 // position is where the link stands, for a greeting; mu is held.
@@ -110,7 +123,6 @@ func (l *Link) kick() {
 // write sends what there is to send, everything that waits in one piece, until the connection
 // breaks or the last words are out.
 func (l *Link) write(c *carrier) {
-	defer l.running.Done()
 	batch := make([]Frame, 0, batchFrames)
 	for {
 		l.mu.Lock()
@@ -184,7 +196,6 @@ func (l *Link) gather(c *carrier, batch []Frame) (frames []Frame, last bool) {
 // read takes in what arrives until the connection breaks; then, on the dialling side, it sees to
 // the next connection.
 func (l *Link) read(c *carrier) {
-	defer l.running.Done()
 	batch := make([]Frame, 0, batchFrames)
 	for {
 		frames, err := c.conn.Read(batch)

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/tutti-hpc/tutti"
@@ -10,16 +9,20 @@ import (
 // greet reads what a new connection wants, and lets it in or refuses it. Whatever arrives, the
 // connection is in service, or closed and counted, within the time for a greeting.
 func (s *Server) greet(conn Conn) {
-	var late atomic.Bool
-	timer := time.AfterFunc(s.cfg.Link.Handshake, func() { late.Store(true); conn.Close() })
+	timer := time.AfterFunc(s.cfg.Link.Handshake, func() {
+		if s.unlist(conn) {
+			s.count(&s.stats.Slow)
+		}
+		conn.Close()
+	})
 	frames, err := conn.Read(make([]Frame, 0, 1))
 	timer.Stop()
-	if !s.unlist(conn) {
+	if !s.unlist(conn) { // too late, pushed off, or the server was closed
 		conn.Close()
 		return
 	}
 	if err != nil {
-		s.countFailed(err, late.Load())
+		s.countFailed(err)
 		conn.Close()
 		return
 	}
@@ -33,12 +36,10 @@ func (s *Server) greet(conn Conn) {
 }
 
 // countFailed counts a greeting that never came.
-func (s *Server) countFailed(err error, late bool) {
+func (s *Server) countFailed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case late:
-		s.stats.Slow++
 	case tutti.KindOf(err) == tutti.Corrupt:
 		s.stats.Corrupt++
 	case tutti.KindOf(err) == tutti.Denied:
@@ -123,7 +124,7 @@ func (s *Server) create(conn Conn, g *greeting, e *session) *refusal {
 	local := s.cfg.Hello
 	local.Session, local.Info = g.Session, info
 	l := newLink(s.cfg.Link, local)
-	l.peer, l.onEnd = peer, s.bury
+	l.peer, l.onEnd, l.server = peer, s.bury, &s.running
 	s.mu.Lock()
 	closed := s.closed
 	if !closed {

@@ -93,7 +93,8 @@ type Link struct {
 	born    time.Time
 	ctx     context.Context // ends with the link: stops dialling
 	cancel  context.CancelFunc
-	running sync.WaitGroup // readers and writers; grows only with mu held and phase before over
+	running sync.WaitGroup  // readers and writers; grows only with mu held and phase before over
+	server  *sync.WaitGroup // the server's, which waits for them too; nil on the dialling side
 
 	arrived  chan struct{} // lets one waiting Recv look again
 	room     chan struct{} // lets one waiting Send look again

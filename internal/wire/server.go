@@ -128,10 +128,7 @@ func (s *Server) stop(each func(*Link)) {
 	s.ln.Close()
 	var all sync.WaitGroup
 	for _, l := range links {
-		all.Go(func() {
-			each(l)
-			l.running.Wait()
-		})
+		all.Go(func() { each(l) })
 	}
 	all.Wait()
 	s.running.Wait()
