@@ -2,7 +2,9 @@ package tutti
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // Submitter runs tasks: the balanced and the direct view of a cluster, or a fake in a test.
@@ -51,9 +53,8 @@ type Outcome struct {
 type Keeper interface {
 	Cancel(id TaskID)                                                          // asks for the task to stop; does not wait
 	Info(id TaskID) TaskInfo                                                   // what is known now
-	Explain(ctx context.Context, id TaskID) string                             // why it has not ended
+	Why(ctx context.Context, id TaskID) string                                 // it has not ended
 	Fetch(ctx context.Context, v Value) (data []byte, release func(), e error) // the bytes of a value that is a blob
-	Forget(id TaskID)                                                          // the result will not be asked for again
 }
 
 // Promise is the untyped future: the side on which results arrive. All methods may be called by
@@ -66,6 +67,7 @@ type Promise struct {
 	done    chan struct{} // made when somebody waits
 	ended   bool
 	outcome Outcome
+	then    []func(Outcome)
 }
 
 // NewPromise makes the promise of a task's result. keeper may be nil for a promise that is
@@ -78,15 +80,34 @@ func (p *Promise) ID() TaskID { return p.id }
 // Complete settles the promise; only the first call counts, and reports true.
 func (p *Promise) Complete(o Outcome) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.ended {
+		p.mu.Unlock()
 		return false
 	}
 	p.outcome, p.ended = o, true
 	if p.done != nil {
 		close(p.done)
 	}
+	then := p.then
+	p.then = nil
+	p.mu.Unlock()
+	for _, f := range then {
+		f(o)
+	}
 	return true
+}
+
+// Then has f called when the task has ended: at once if it has, else by whoever completes the
+// promise, which f must not hold up.
+func (p *Promise) Then(f func(Outcome)) {
+	p.mu.Lock()
+	if !p.ended {
+		p.then = append(p.then, f)
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	f(p.outcome)
 }
 
 // Done is closed when the task has ended.
@@ -123,34 +144,42 @@ func (p *Promise) Wait(ctx context.Context) (Outcome, error) {
 	err := E("wait for result", KindOf(ctx.Err()), ctx.Err())
 	err.Task = p.id
 	if p.keeper != nil {
-		if why := p.keeper.Explain(context.WithoutCancel(ctx), p.id); why != "" {
+		if why := p.keeper.Why(context.WithoutCancel(ctx), p.id); why != "" {
 			err.Err = Errorf("", Other, "%w; the task: %s", ctx.Err(), why).Err
 		}
 	}
 	return Outcome{}, err
 }
 
-// Read waits, fetches the value if it is a blob, and decodes it into *into. Nothing that is
-// decoded shares memory with a segment.
-func (p *Promise) Read(ctx context.Context, into any) error {
+// Value waits, and fetches the value if it is a blob, so that its bytes are in Data. They share
+// memory with no segment.
+func (p *Promise) Value(ctx context.Context) (Value, error) {
 	o, err := p.Wait(ctx)
-	if err != nil {
-		return err
-	}
-	if o.Err != nil {
-		return o.Err
-	}
-	if o.Value.Ref.IsZero() {
-		return Decode(o.Value, into)
+	switch {
+	case err != nil:
+		return Value{}, err
+	case o.Err != nil:
+		return Value{}, o.Err
+	case o.Value.Ref.IsZero():
+		return o.Value, nil
 	}
 	data, release, err := p.keeper.Fetch(ctx, o.Value)
 	if err != nil {
-		return err
+		return Value{}, err
 	}
 	defer release()
 	own := make([]byte, len(data))
 	copy(own, data)
-	return Decode(Value{Codec: o.Value.Codec, Data: own}, into)
+	return Value{Codec: o.Value.Codec, Data: own}, nil
+}
+
+// Read is Value, decoded into *into.
+func (p *Promise) Read(ctx context.Context, into any) error {
+	v, err := p.Value(ctx)
+	if err != nil {
+		return err
+	}
+	return Decode(v, into)
 }
 
 // Cancel asks for the task to stop: one that waits never starts, one that runs is interrupted,
@@ -170,15 +199,99 @@ func (p *Promise) Info() TaskInfo {
 }
 
 // Future is the promise of an R.
-type Future[R any] struct{ p *Promise }
+type Future[R any] struct {
+	p    *Promise
+	read func(ctx context.Context) (R, error) // nil: what the promise holds, decoded
+}
 
 // FutureOf gives a promise its type.
 func FutureOf[R any](p *Promise) *Future[R] { return &Future[R]{p: p} }
+
+// FutureVia gives a promise a type whose values are made from the promise's by read.
+func FutureVia[R any](p *Promise, read func(Value) (R, error)) *Future[R] {
+	return &Future[R]{p: p, read: func(ctx context.Context) (r R, err error) {
+		v, err := p.Value(ctx)
+		if err != nil {
+			return r, err
+		}
+		return read(v)
+	}}
+}
+
+// JoinPromises makes one future of several promises of the same type; it ends when all have. The
+// error of the first that failed, in order, is its error, followed by the others'.
+func JoinPromises[R any](parts []*Promise) *Future[[]R] {
+	all := &Promise{keeper: joined(parts)}
+	var left atomic.Int64
+	left.Store(int64(len(parts)) + 1)
+	one := func(Outcome) {
+		if left.Add(-1) == 0 {
+			all.Complete(Outcome{})
+		}
+	}
+	for _, p := range parts {
+		all.id = parts[0].id
+		p.Then(one)
+	}
+	one(Outcome{})
+	return &Future[[]R]{p: all, read: func(ctx context.Context) ([]R, error) {
+		if _, err := all.Wait(ctx); err != nil {
+			return nil, err
+		}
+		out, errs := make([]R, len(parts)), []error(nil)
+		for i, p := range parts {
+			if err := p.Read(ctx, &out[i]); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		switch len(errs) {
+		case 0:
+			return out, nil
+		case 1:
+			return nil, errs[0]
+		}
+		return nil, errors.Join(errs...)
+	}}
+}
+
+// joined is the keeper of a promise that stands for several.
+type joined []*Promise
+
+func (j joined) Cancel(TaskID) {
+	for _, p := range j {
+		p.Cancel()
+	}
+}
+
+func (j joined) Info(TaskID) TaskInfo {
+	for _, p := range j {
+		if _, ok := p.Outcome(); !ok {
+			return p.Info()
+		}
+	}
+	return TaskInfo{State: Done, Engine: NoEngine}
+}
+
+func (j joined) Why(ctx context.Context, _ TaskID) string {
+	for _, p := range j {
+		if _, ok := p.Outcome(); !ok && p.keeper != nil {
+			return p.keeper.Why(ctx, p.id)
+		}
+	}
+	return ""
+}
+
+func (j joined) Fetch(context.Context, Value) ([]byte, func(), error) {
+	return nil, nil, Errorf("fetch value", Internal, "a joined promise has no value of its own")
+}
 
 // Get waits for the result. If ctx ends first, the error is of kind [Timeout] or [Canceled] and
 // says what the task was waiting for; the task itself goes on. A failed task gives an [*Error]
 // that says engine, host and rank.
 func (f *Future[R]) Get(ctx context.Context) (R, error) {
+	if f.read != nil {
+		return f.read(ctx)
+	}
 	var r R
 	err := f.p.Read(ctx, &r)
 	return r, err

@@ -1,0 +1,374 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/wire"
+)
+
+// sink receives the end of one task; tag is its own.
+type sink interface {
+	settle(tag uint64, o *wire.Outcome)
+}
+
+// call is a task that has been submitted and has not ended. It is kept so that it can be sent
+// again to a controller that was restarted.
+type call struct {
+	n    uint64
+	work *tutti.Work
+	msg  wire.Task // its Work number is filled in when it is sent
+	sink sink
+	tag  uint64
+	free func() // gives up the blobs that its arguments lie in, nil if there are none
+
+	promised *Client // its sink is a promise, made when the number is known
+}
+
+// outbox is what waits to be sent, and what has been sent and not ended. Its mutex guards all.
+type outbox struct {
+	mu      sync.Mutex
+	ready   sync.Cond // something to send, room, or the end
+	queue   []*call
+	bytes   int // of arguments in queue
+	open    map[uint64]*call
+	client  tutti.ClientID
+	last    uint64 // number of the newest task
+	forgets []tutti.TaskID
+	cancels []tutti.TaskID
+	held    bool  // the controller asked for a pause
+	closed  error // why nothing can be sent any more
+	waiting int   // submitters that wait for room
+}
+
+func (o *outbox) init() {
+	o.ready.L = &o.mu
+	o.open = map[uint64]*call{}
+}
+
+// What may wait in the outbox before submitters have to.
+const (
+	outboxCalls = 64 << 10
+	outboxBytes = 64 << 20
+)
+
+// full reports whether a submitter has to wait; mu is held.
+func (o *outbox) full() bool { return o.held || len(o.queue) >= outboxCalls || o.bytes >= outboxBytes }
+
+// add takes in calls in order, and gives them their numbers. It waits for room until ctx ends.
+func (o *outbox) add(ctx context.Context, calls ...*call) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed == nil && o.full() {
+		if err := o.waitRoom(ctx); err != nil {
+			return err
+		}
+	}
+	if o.closed != nil {
+		return o.closed
+	}
+	wake := len(o.queue) == 0
+	for _, c := range calls {
+		o.last++
+		c.n = o.last
+		c.msg.N = c.n
+		if c.promised != nil {
+			c.makePromise(tutti.MakeTaskID(o.client, c.n))
+		}
+		o.open[c.n] = c
+		o.queue = append(o.queue, c)
+		o.bytes += len(c.msg.Args)
+	}
+	if wake {
+		o.ready.Broadcast()
+	}
+	return nil
+}
+
+// waitRoom blocks while the outbox is full; mu is held.
+func (o *outbox) waitRoom(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.ready.Broadcast()
+	})()
+	o.waiting++
+	defer func() { o.waiting-- }()
+	for o.closed == nil && o.full() {
+		if ctx.Err() != nil {
+			return tutti.Errorf("submit", tutti.KindOf(ctx.Err()), "the cluster has asked to wait, %d tasks are queued: %w", len(o.open), ctx.Err())
+		}
+		o.ready.Wait()
+	}
+	return nil
+}
+
+// take gives a sender the next calls, at most a batch, and the forgets and cancels. It blocks while
+// there is nothing; ok is false when the outbox is closed or the sender's link has ended.
+func (o *outbox) take(s *sender) (calls []*call, forgets, cancels []tutti.TaskID, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.closed == nil && !s.over && len(o.queue) == 0 && len(o.forgets) < forgetBatch && len(o.cancels) == 0 {
+		o.ready.Wait()
+	}
+	if o.closed != nil || s.over {
+		return nil, nil, nil, false
+	}
+	size := 0
+	calls = s.room[:0]
+	for len(o.queue) > 0 && len(calls) < sendCalls && size < sendBytes {
+		c := o.queue[0]
+		o.queue = o.queue[1:]
+		size += len(c.msg.Args)
+		calls = append(calls, c)
+	}
+	if len(o.queue) == 0 {
+		o.queue = nil
+	}
+	o.bytes -= size
+	forgets, cancels = o.forgets, o.cancels
+	o.forgets, o.cancels = nil, nil
+	if o.waiting > 0 {
+		o.ready.Broadcast()
+	}
+	return calls, forgets, cancels, true
+}
+
+// What one message of a client holds at most.
+const (
+	sendCalls   = 1024
+	sendBytes   = 256 << 10
+	forgetBatch = 256 // forgotten results are told together
+)
+
+// ended takes out the calls that have ended, and gives them, in order, to do.
+func (o *outbox) ended(ends []wire.Outcome, do func(*call, *wire.Outcome)) {
+	calls := make([]*call, len(ends))
+	o.mu.Lock()
+	for i := range ends {
+		n := ends[i].Task.N()
+		calls[i] = o.open[n]
+		delete(o.open, n)
+	}
+	o.mu.Unlock()
+	for i, c := range calls {
+		if c != nil { // nil: its end came twice
+			do(c, &ends[i])
+		}
+	}
+}
+
+// forget queues results to be given up.
+func (o *outbox) forget(ids ...tutti.TaskID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := len(o.forgets)
+	if o.forgets = append(o.forgets, ids...); before < forgetBatch && len(o.forgets) >= forgetBatch {
+		o.ready.Broadcast()
+	}
+}
+
+// cancel queues tasks to be stopped.
+func (o *outbox) cancel(ids ...tutti.TaskID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.cancels = append(o.cancels, ids...)
+	o.ready.Broadcast()
+}
+
+// hold stops submitters, or lets them go on.
+func (o *outbox) hold(on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = on
+	o.ready.Broadcast()
+}
+
+// again queues everything that has not ended once more, in order, for a controller that was
+// restarted.
+func (o *outbox) again() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue, o.bytes, o.held = o.queue[:0:0], 0, false
+	for _, n := range slices.Sorted(maps.Keys(o.open)) {
+		o.queue = append(o.queue, o.open[n])
+		o.bytes += len(o.open[n].msg.Args)
+	}
+	o.ready.Broadcast()
+}
+
+// sent waits until nothing is queued.
+func (o *outbox) sent(ctx context.Context) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	defer context.AfterFunc(ctx, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.ready.Broadcast()
+	})()
+	o.waiting++
+	defer func() { o.waiting-- }()
+	for o.closed == nil && len(o.queue) > 0 && ctx.Err() == nil {
+		o.ready.Wait()
+	}
+}
+
+// close ends it: open calls end with err.
+func (o *outbox) close(err error) {
+	o.mu.Lock()
+	open := o.open
+	if o.closed == nil {
+		o.closed = err
+	}
+	o.open, o.queue = map[uint64]*call{}, nil
+	o.ready.Broadcast()
+	o.mu.Unlock()
+	for _, n := range slices.Sorted(maps.Keys(open)) {
+		open[n].end(&wire.Outcome{State: tutti.Errored, Fail: wire.PackError(err), Engine: tutti.NoEngine, Node: tutti.NoNode})
+	}
+}
+
+// end settles a call.
+func (c *call) end(o *wire.Outcome) {
+	if c.free != nil {
+		c.free()
+	}
+	c.sink.settle(c.tag, o)
+}
+
+// sender turns what is queued into messages, for one link.
+type sender struct {
+	c     *Client
+	link  *wire.Link
+	works map[string]uint32 // by encoded form
+	seen  map[*tutti.Work]uint32
+	out   wire.Submit
+	room  []*call
+	over  bool // the link has ended; guarded by the outbox's mutex
+}
+
+// maxWorks bounds the table of works that is kept on both sides.
+const maxWorks = 4096
+
+// run sends until the link or the client ends.
+func (s *sender) run() {
+	s.reset()
+	for {
+		calls, forgets, cancels, ok := s.c.box.take(s)
+		if !ok {
+			return
+		}
+		s.room = calls
+		if err := s.send(calls, forgets, cancels); err != nil {
+			return // the link has ended; what was taken is sent again over the next one
+		}
+	}
+}
+
+// stop ends run.
+func (s *sender) stop() {
+	s.c.box.mu.Lock()
+	defer s.c.box.mu.Unlock()
+	s.over = true
+	s.c.box.ready.Broadcast()
+}
+
+func (s *sender) reset() {
+	s.works, s.seen = map[string]uint32{}, map[*tutti.Work]uint32{}
+	s.out = wire.Submit{Reset: true}
+}
+
+func (s *sender) send(calls []*call, forgets, cancels []tutti.TaskID) error {
+	if len(s.works) > maxWorks {
+		s.reset()
+	}
+	for _, c := range calls {
+		no := s.workNo(c.work)
+		c.msg.Work = no
+		s.out.Tasks = append(s.out.Tasks, c.msg)
+	}
+	if len(calls) > 0 {
+		if err := s.c.tell(s.link, wire.KindSubmit, &s.out); err != nil {
+			return err
+		}
+		s.out.Reset, s.out.Works, s.out.Tasks = false, s.out.Works[:0], s.out.Tasks[:0]
+	}
+	if len(cancels) > 0 {
+		if err := s.c.tell(s.link, wire.KindCancel, &wire.Cancel{Tasks: cancels}); err != nil {
+			return err
+		}
+	}
+	if len(forgets) > 0 {
+		return s.c.tell(s.link, wire.KindForget, &wire.Forget{Tasks: forgets})
+	}
+	return nil
+}
+
+// workNo finds the number of a work, describing it if it is new to this link. Works that are equal
+// have the same number, whoever made them.
+func (s *sender) workNo(w *tutti.Work) uint32 {
+	if no, ok := s.seen[w]; ok {
+		return no
+	}
+	key, err := w.MarshalMsg(nil)
+	if err != nil {
+		panic(err) // strings, numbers and bytes
+	}
+	no, ok := s.works[string(key)]
+	if !ok {
+		no = uint32(len(s.works) + 1)
+		s.works[string(key)] = no
+		s.out.Works = append(s.out.Works, wire.Work{No: no, Work: *w})
+	}
+	if len(s.seen) < maxWorks {
+		s.seen[w] = no
+	}
+	return no
+}
+
+// submit is the way of a single task.
+func (c *Client) submit(ctx context.Context, t *tutti.Task) *tutti.Promise {
+	cl := &call{work: t.Work, promised: c}
+	err := t.Check()
+	if err == nil {
+		err = c.fill(ctx, cl, t)
+	}
+	if err == nil {
+		err = c.box.add(ctx, cl)
+	}
+	if err == nil {
+		return cl.promise()
+	}
+	if cl.free != nil {
+		cl.free()
+	}
+	p := tutti.NewPromise(0, nil)
+	p.Complete(tutti.Outcome{Err: err})
+	return p
+}
+
+// promiseSink settles the promise of a single task.
+type promiseSink struct{ *tutti.Promise }
+
+func (p promiseSink) settle(_ uint64, o *wire.Outcome) { p.Complete(outcomeOf(p.ID(), o)) }
+
+// promise is the promise that add made.
+func (c *call) promise() *tutti.Promise { return c.sink.(promiseSink).Promise }
+
+// makePromise gives a call its promise. When nobody holds the promise any more, the controller
+// need not keep the result; that is told with whatever is sent next, because a cleanup may not
+// wake a goroutine of a test's bubble.
+func (c *call) makePromise(id tutti.TaskID) {
+	p := tutti.NewPromise(id, keeper{c.promised})
+	c.sink = promiseSink{p}
+	box := &c.promised.box
+	runtime.AddCleanup(p, func(id tutti.TaskID) {
+		box.mu.Lock()
+		defer box.mu.Unlock()
+		box.forgets = append(box.forgets, id)
+	}, id)
+}

@@ -1,0 +1,436 @@
+package controller
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/sched"
+	"github.com/tutti-hpc/tutti/internal/wire"
+)
+
+// asker is who puts a question.
+type asker struct {
+	client *client
+	agent  *agent
+	link   *wire.Link
+}
+
+// wait is a question that is answered when something holds.
+type wait struct {
+	from asker
+	seq  uint64
+	try  func() (answer any, done bool, err error)
+}
+
+// answer answers a wait's question.
+func (w *wait) answer(body any, err error) { w.from.answer(w.seq, body, err) }
+
+// answer sends an answer: CBOR of body, or as it is if it is bytes.
+func (s asker) answer(seq uint64, body any, err error) {
+	a := wire.Answer{Seq: seq, Fail: wire.PackError(err)}
+	switch b := body.(type) {
+	case nil:
+	case []byte:
+		a.Body = b
+	default:
+		data, e := cbor.Marshal(b)
+		if e != nil {
+			a.Fail = wire.PackError(tutti.E("answer", tutti.Internal, e))
+		}
+		a.Body = data
+	}
+	m, err := wire.Pack(wire.KindAnswer, &a)
+	if err == nil {
+		_ = s.link.Post(m) // a link that has ended is noticed by its reader
+	}
+}
+
+// verb answers one kind of question: at once, or by a function that is tried until it is done.
+type verb func(c *Controller, s asker, body []byte) (answer any, later func() (any, bool, error), err error)
+
+// now makes a verb that answers at once.
+func now[Q any](f func(c *Controller, s asker, q Q) (any, error)) verb {
+	return func(c *Controller, s asker, body []byte) (any, func() (any, bool, error), error) {
+		q, err := question[Q](body)
+		if err != nil {
+			return nil, nil, err
+		}
+		a, err := f(c, s, q)
+		return a, nil, err
+	}
+}
+
+// until makes a verb that answers when its function is done.
+func until[Q any](f func(c *Controller, s asker, q Q) func() (any, bool, error)) verb {
+	return func(c *Controller, s asker, body []byte) (any, func() (any, bool, error), error) {
+		q, err := question[Q](body)
+		if err != nil {
+			return nil, nil, err
+		}
+		return nil, f(c, s, q), nil
+	}
+}
+
+func question[Q any](body []byte) (q Q, err error) {
+	if len(body) == 0 {
+		return q, nil
+	}
+	if err := cbor.Unmarshal(body, &q); err != nil {
+		return q, tutti.E("ask", tutti.Corrupt, err)
+	}
+	return q, nil
+}
+
+type nothing struct{}
+
+// clientVerbs are the questions of clients, agentVerbs those of agents.
+var clientVerbs, agentVerbs map[string]verb
+
+func init() { // not in the declarations: some refer back to the tables
+	clientVerbs = map[string]verb{
+		"cancel":  now((*Controller).askCancel),
+		"drain":   now((*Controller).askDrain),
+		"engines": now(func(c *Controller, _ asker, q wire.WaitEngines) (any, error) { return c.engineRows(q.Program), nil }),
+		"events":  until((*Controller).askEvents),
+		"explain": now((*Controller).askExplain),
+		"forget":  now(func(c *Controller, _ asker, q wire.TaskNames) (any, error) { c.forget(q.Tasks); return nil, nil }),
+		"nodes":   now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
+		"output":  until((*Controller).askOutput),
+		"result":  until((*Controller).askResult),
+		"resumed": now(func(c *Controller, s asker, _ nothing) (any, error) {
+			c.restore.clientBack(c, s.client.id)
+			return nil, nil
+		}),
+		"status":       now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.status(), nil }),
+		"stop":         now((*Controller).askStop),
+		"sync":         until((*Controller).askSync),
+		"task":         now((*Controller).askTask),
+		"tasks":        now((*Controller).askTasks),
+		"wait-engines": until((*Controller).askEngines),
+		"want":         now(func(c *Controller, s asker, q wire.Want) (any, error) { c.joinProgram(s.client, q); return nil, nil }),
+	}
+	agentVerbs = map[string]verb{
+		"program": now(func(c *Controller, _ asker, q wire.ProgramSpec) (any, error) { return c.programSpec(q.Name) }),
+		"nodes":   now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
+	}
+}
+
+// asked answers a question, or remembers it.
+func (c *Controller) asked(s asker, m *wire.Ask) {
+	table := clientVerbs
+	if s.agent != nil {
+		table = agentVerbs
+	}
+	if s.client != nil && m.Verb == "stacks" {
+		c.askStacks(s, m)
+		return
+	}
+	v := table[m.Verb]
+	if v == nil {
+		s.answer(m.Seq, nil, tutti.Errorf("ask", tutti.Unsupported, "the controller does not answer %q", m.Verb))
+		return
+	}
+	a, later, err := v(c, s, m.Body)
+	if later == nil || err != nil {
+		s.answer(m.Seq, a, err)
+		return
+	}
+	c.waits = append(c.waits, &wait{from: s, seq: m.Seq, try: later})
+}
+
+// settleWaits answers the questions whose time has come.
+func (c *Controller) settleWaits() {
+	c.waits = slices.DeleteFunc(c.waits, func(w *wait) bool {
+		a, done, err := w.try()
+		if done {
+			w.answer(a, err)
+		}
+		return done
+	})
+}
+
+// dropWaits forgets the questions of a client that has left.
+func (c *Controller) dropWaits(cl *client) {
+	c.waits = slices.DeleteFunc(c.waits, func(w *wait) bool { return w.from.client == cl })
+}
+
+func (c *Controller) askEngines(_ asker, q wire.WaitEngines) func() (any, bool, error) {
+	return func() (any, bool, error) {
+		rows := c.engineRows(q.Program)
+		return rows, len(rows) >= q.N, nil
+	}
+}
+
+func (c *Controller) engineRows(program string) []wire.EngineRow {
+	rows := []wire.EngineRow{}
+	for _, id := range slices.Sorted(maps.Keys(c.engines)) {
+		e := c.engines[id]
+		if program != "" && e.program != program {
+			continue
+		}
+		row := wire.EngineRow{Engine: id, Node: e.node, Program: e.program, Pid: e.pid, Life: e.life}
+		row.Running, row.Queued, row.Ended = c.mind.Load(id)
+		if a := c.agents[e.node]; a != nil {
+			row.Host = a.hello.Host
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (c *Controller) nodeRows() []wire.NodeRow {
+	rows := []wire.NodeRow{}
+	for _, a := range c.sortedAgents() {
+		row := wire.NodeRow{Node: a.node, Host: a.hello.Host, Pid: a.hello.Pid, Has: a.hello.Has, Blobs: a.hello.BlobAddr}
+		row.Used, row.Running = c.mind.Usage(a.node)
+		for _, e := range c.engines {
+			if e.node == a.node {
+				row.Engines++
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (c *Controller) status() wire.Status {
+	s := wire.Status{
+		Cluster: c.cfg.Name, Life: c.life, Epoch: c.epoch, Version: c.cfg.Version, Pid: os.Getpid(), Since: c.since,
+		Nodes: len(c.agents), Engines: len(c.engines), Clients: len(c.clients), Tasks: c.counts(), Journal: "well",
+	}
+	switch {
+	case c.rec.j == nil:
+		s.Journal = "none"
+	case c.rec.trouble != nil:
+		s.Journal = c.rec.trouble.Error()
+	}
+	return s
+}
+
+// counts gives the number of tasks by the word for their state.
+func (c *Controller) counts() map[string]int {
+	m := map[string]int{}
+	for state, n := range c.mind.Counts() {
+		m[tutti.State(state).String()] = n
+	}
+	return m
+}
+
+func (c *Controller) askEvents(_ asker, q wire.ReadEvents) func() (any, bool, error) {
+	if q.Since == 0 {
+		q.Since = c.events.next
+	}
+	return func() (any, bool, error) {
+		evs := c.events.since(q.Since, min(max(q.Most, 1), 4096))
+		return evs, len(evs) > 0, nil
+	}
+}
+
+func (c *Controller) askExplain(_ asker, q wire.TaskName) (any, error) {
+	r, err := c.find(q.Task)
+	if err != nil {
+		return nil, err
+	}
+	if r.state.Final() {
+		text := "it has ended: " + r.state.String()
+		if r.last != nil && r.last.Fail != nil {
+			text += ": " + r.last.Fail.Error().Error()
+		}
+		return text, nil
+	}
+	return c.mind.Explain(q.Task, time.Now()), nil
+}
+
+// find finds a task's record, or says why there is none.
+func (c *Controller) find(id tutti.TaskID) (*record, error) {
+	if r := c.tasks[id]; r != nil {
+		return r, nil
+	}
+	e := tutti.Errorf("find task", tutti.NotFound, "there is no task %v", id)
+	if id.Client() != 0 && id.Client() <= c.lastID {
+		e = tutti.Errorf("find task", tutti.Expired, "task %v has ended and is not kept any more, or never was", id).
+			WithHint("results are kept until they are fetched, at most %d of them and %s", c.cfg.KeepResults, tutti.FormatBytes(c.cfg.KeepBytes))
+	}
+	e.Task = id
+	return nil, e
+}
+
+func (c *Controller) askResult(_ asker, q wire.TaskName) func() (any, bool, error) {
+	return func() (any, bool, error) {
+		r, err := c.find(q.Task)
+		if err != nil || !r.state.Final() {
+			return nil, err != nil, err
+		}
+		o := c.outcome(q.Task, r)
+		data, err := o.MarshalMsg(nil)
+		return data, true, err
+	}
+}
+
+func (c *Controller) askTask(_ asker, q wire.TaskName) (any, error) {
+	r, err := c.find(q.Task)
+	if err != nil {
+		return nil, err
+	}
+	return c.taskRow(q.Task, r), nil
+}
+
+func (c *Controller) askTasks(_ asker, q wire.ListTasks) (any, error) {
+	rows := []wire.TaskRow{}
+	for _, id := range c.tasksOf(q.Client) {
+		if id <= q.After {
+			continue
+		}
+		if rows = append(rows, c.taskRow(id, c.tasks[id])); len(rows) >= max(q.Most, 1) {
+			break
+		}
+	}
+	return rows, nil
+}
+
+// tasksOf lists the tasks of a client, or with 0 of all, in order.
+func (c *Controller) tasksOf(client tutti.ClientID) []tutti.TaskID {
+	var ids []tutti.TaskID
+	for id := range c.tasks {
+		if client == 0 || id.Client() == client {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (c *Controller) taskRow(id tutti.TaskID, r *record) wire.TaskRow {
+	w := &r.work.work
+	row := wire.TaskRow{
+		Task: id, State: r.state, Label: w.Label, What: w.Func, Durable: w.Durable,
+		Engine: tutti.NoEngine, Node: tutti.NoNode,
+	}
+	switch {
+	case len(w.Argv) > 0:
+		row.What = strings.Join(w.Argv, " ")
+	case w.Script != "":
+		row.What = w.Script
+	}
+	if r.state.Final() {
+		o := c.outcome(id, r)
+		row.Engine, row.Node, row.Attempt, row.Started, row.Finished = o.Engine, o.Node, o.Attempt, o.Started, o.Finished
+		if err := o.Fail.Error(); err != nil {
+			row.Error = err.Error()
+		}
+	} else if info, ok := c.mind.Task(id); ok {
+		row.State, row.Engine, row.Node, row.Attempt = info.State, info.Engine, info.Node, info.Attempt
+		if !info.Started.IsZero() {
+			row.Started = info.Started.UnixNano()
+		}
+	}
+	if a := c.agents[row.Node]; a != nil {
+		row.Host = a.hello.Host
+	}
+	row.Word = row.State.String()
+	return row
+}
+
+func (c *Controller) askCancel(_ asker, q wire.TaskNames) (any, error) {
+	ids := q.Tasks
+	if q.Client != 0 {
+		ids = append(ids, c.tasksOf(q.Client)...)
+	}
+	for _, id := range ids {
+		if _, err := c.find(id); err != nil {
+			return nil, err
+		}
+	}
+	c.step(sched.Cancel{Tasks: ids})
+	return len(ids), nil
+}
+
+func (c *Controller) askDrain(_ asker, q wire.DrainNode) (any, error) {
+	if c.agents[q.Node] == nil {
+		return nil, tutti.Errorf("drain", tutti.NotFound, "there is no node %d", q.Node)
+	}
+	c.step(sched.NodeDrain{Node: q.Node, Off: q.Off})
+	return nil, nil
+}
+
+func (c *Controller) askOutput(_ asker, q wire.ReadOutput) func() (any, bool, error) {
+	return func() (any, bool, error) {
+		r, err := c.find(q.Task)
+		if err != nil {
+			return nil, true, err
+		}
+		if q.Stream != 1 && q.Stream != 2 {
+			return nil, true, tutti.Errorf("read output", tutti.Invalid, "stream %d is neither stdout nor stderr", q.Stream)
+		}
+		data, from, ended, err := c.outputs.read(streamKey{q.Task, q.Stream}, q.Offset, min(max(q.Most, 1), 1<<20))
+		p := wire.OutputPart{Data: data, From: from, End: ended || len(data) == 0 && r.state.Final()}
+		return p, err != nil || !q.Follow || len(data) > 0 || p.End, err
+	}
+}
+
+// askSync is answered when all that was submitted so far is durable.
+func (c *Controller) askSync(_ asker, _ nothing) func() (any, bool, error) {
+	safe := false
+	c.rec.afterSure(func() { safe = true })
+	return func() (any, bool, error) { return nil, safe || c.rec.trouble != nil, c.rec.trouble }
+}
+
+func (c *Controller) askStop(s asker, _ nothing) (any, error) {
+	if c.cfg.OnStop == nil {
+		return nil, tutti.Errorf("stop", tutti.Unsupported, "an embedded cluster ends with its program")
+	}
+	go c.cfg.OnStop()
+	return nil, nil
+}
+
+// askStacks passes the question on to the engine's agent.
+func (c *Controller) askStacks(s asker, m *wire.Ask) {
+	q, err := question[wire.EngineName](m.Body)
+	e := c.engines[q.Engine]
+	if err == nil && e == nil {
+		err = tutti.Errorf("read stacks", tutti.NotFound, "there is no engine %d", q.Engine)
+	}
+	var a *agent
+	if err == nil {
+		if a = c.agents[e.node]; a == nil {
+			err = tutti.Errorf("read stacks", tutti.Lost, "the agent of engine %d is away", q.Engine)
+		}
+	}
+	if err != nil {
+		s.answer(m.Seq, nil, err)
+		return
+	}
+	a.ask("stacks", m.Body, func(body []byte, err error) { s.answer(m.Seq, body, err) })
+}
+
+// answered takes in an agent's answer to a question of ours.
+func (a *agent) answered(m *wire.Answer) {
+	f := a.asks[m.Seq]
+	if f == nil {
+		return
+	}
+	delete(a.asks, m.Seq)
+	f(m.Body, m.Fail.Error())
+}
+
+// forget gives up results.
+func (c *Controller) forget(ids []tutti.TaskID) { c.step(sched.Forget{Tasks: ids}) }
+
+// agentStarted passes on which runs have begun.
+func (c *Controller) agentStarted(a *agent, m *wire.Started) {
+	runs := make([]tutti.RunID, len(m.Runs))
+	for i, r := range m.Runs {
+		runs[i] = r.Run
+		c.publish(tutti.Event{Kind: tutti.TaskStarted, Task: r.Run.Task, Attempt: r.Run.Attempt, Engine: tutti.NoEngine, Node: a.node})
+	}
+	c.step(sched.Started{Runs: runs})
+}
+
+// agentReturned passes on which runs were given back.
+func (c *Controller) agentReturned(m *wire.Runs) { c.step(sched.Returned{Runs: m.Runs}) }

@@ -1,0 +1,211 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/sched"
+	"github.com/tutti-hpc/tutti/internal/wire"
+)
+
+// client is one client as the loop knows it, for as long as it may come back.
+type client struct {
+	c       *Controller
+	id      tutti.ClientID // 0 for one that only asks questions
+	secret  string
+	name    string
+	program string
+	keep    bool       // its tasks go on when it leaves
+	link    *wire.Link // nil while it is away
+	away    time.Time  // since when
+	works   map[uint32]*work
+	out     wire.Outcomes
+	bytes   int  // of values in out
+	dirty   bool // listed in Controller.dirtyC
+}
+
+// flushBytes is how much an outbox holds before it is sent at once.
+const flushBytes = 64 << 10
+
+// mark lists the client for the next flush.
+func (cl *client) mark() {
+	if !cl.dirty {
+		cl.dirty = true
+		cl.c.dirtyC = append(cl.c.dirtyC, cl)
+	}
+}
+
+// tell queues the end of a task.
+func (cl *client) tell(o wire.Outcome) {
+	if cl.link == nil {
+		return // it asks again when it is back
+	}
+	cl.out.Ends = append(cl.out.Ends, o)
+	if cl.bytes += len(o.Value.Data); cl.bytes > flushBytes {
+		cl.send()
+	}
+	cl.mark()
+}
+
+// flush sends what is queued.
+func (cl *client) flush() {
+	cl.dirty = false
+	cl.send()
+}
+
+func (cl *client) send() {
+	if len(cl.out.Ends) == 0 || cl.link == nil {
+		return
+	}
+	post(cl.c, cl.link, wire.KindOutcomes, &cl.out)
+	cl.out.Ends, cl.bytes = cl.out.Ends[:0], 0
+}
+
+// close ends the link in order.
+func (cl *client) close() {
+	if cl.link != nil {
+		cl.link.Close()
+		cl.link = nil
+	}
+}
+
+// admitClient answers a client's hello: it gives a new client its number, and a returning one its
+// old self if it knows the secret.
+func (c *Controller) admitClient(l *wire.Link, h wire.ClientHello) *client {
+	cl := c.clients[h.Client]
+	switch {
+	case h.Watch:
+		cl = &client{c: c, name: h.Name}
+	case cl != nil && cl.secret == h.Secret:
+		if cl.link != nil {
+			cl.link.Abort("the client has come again over another link")
+		}
+	default: // new, or of a life of the cluster that is over
+		c.lastID++
+		cl = &client{c: c, id: c.lastID, secret: newSecret(), name: h.Name, program: h.Program, keep: h.Keep}
+		c.clients[cl.id] = cl
+		c.rec.clientNew(cl)
+		c.publish(tutti.Event{Kind: tutti.ClientJoined, Client: cl.id, Text: h.Name})
+	}
+	cl.link, cl.away, cl.works = l, time.Time{}, map[uint32]*work{}
+	cl.out.Ends, cl.bytes = cl.out.Ends[:0], 0
+	c.rec.after(func() {
+		post(c, l, wire.KindWelcome, &wire.ClientWelcome{
+			Client: cl.id, Secret: cl.secret, Cluster: c.cfg.Name, Life: c.life, Epoch: c.epoch,
+			Node: tutti.NoNode, Version: c.cfg.Version,
+		})
+	})
+	return cl
+}
+
+// clientLeft is called when a client's link has ended: because it closed it, or was silent for
+// longer than the link forgives.
+func (c *Controller) clientLeft(cl *client, l *wire.Link) {
+	if cl.link != l {
+		return // it is back already
+	}
+	cl.link = nil
+	c.dropWaits(cl)
+	c.clientGone(cl)
+}
+
+// clientGone ends a client: its interactive tasks are cancelled unless it wished them to go on.
+func (c *Controller) clientGone(cl *client) {
+	if c.clients[cl.id] != cl {
+		return // it only asked questions
+	}
+	c.publish(tutti.Event{Kind: tutti.ClientLeft, Client: cl.id, Text: cl.name})
+	c.step(sched.ClientGone{Client: cl.id, Keep: cl.keep})
+	c.leaveProgram(cl)
+	c.rec.clientGone(cl)
+	delete(c.clients, cl.id)
+}
+
+// submit takes in a client's tasks.
+func (c *Controller) submit(cl *client, m *wire.Submit) {
+	if m.Reset {
+		clear(cl.works)
+	}
+	for _, w := range m.Works {
+		known, err := c.works.intern(w.Work)
+		if err != nil {
+			c.cfg.Log.Warn("work refused", "client", cl.id, "err", err)
+			continue
+		}
+		cl.works[w.No] = known
+	}
+	news := make([]sched.NewTask, 0, len(m.Tasks))
+	for i := range m.Tasks {
+		if n, ok := c.take(cl, &m.Tasks[i]); ok {
+			news = append(news, n)
+		}
+	}
+	if len(news) == 0 {
+		return
+	}
+	c.publish(tutti.Event{Kind: tutti.TasksSubmitted, Client: cl.id, Task: news[0].ID, Count: len(news), Text: news[0].Class.Label})
+	c.step(sched.Submit{Client: cl.id, Tasks: news})
+}
+
+// take makes the record of one task. A task that is known already was sent again by a client that
+// was not sure; if it has ended, its end is told again.
+func (c *Controller) take(cl *client, t *wire.Task) (n sched.NewTask, ok bool) {
+	id := tutti.MakeTaskID(cl.id, t.N)
+	if r := c.tasks[id]; r != nil {
+		if r.state.Final() {
+			c.tellEnd(cl, id, r)
+		}
+		return n, false
+	}
+	w := cl.works[t.Work]
+	if w == nil || cl.id == 0 {
+		cl.tell(failed(id, tutti.Errorf("submit", tutti.Invalid, "task %v names work %d, which was not described", id, t.Work)))
+		return n, false
+	}
+	r := &record{work: w, args: t.Args, blobs: t.Blobs}
+	if w.work.Durable {
+		if err := c.rec.submitted(id, t, w); err != nil {
+			cl.tell(failed(id, err))
+			return n, false
+		}
+	}
+	return c.enter(id, r, t), true
+}
+
+// enter puts a record into the tables.
+func (c *Controller) enter(id tutti.TaskID, r *record, t *wire.Task) sched.NewTask {
+	c.tasks[id] = r
+	r.work.tasks++
+	c.blobs.add(r.blobs...)
+	n := sched.NewTask{ID: id, Class: r.work.class, Deps: t.Deps, After: t.After, Follow: t.Follow, Bytes: len(t.Args)}
+	for _, b := range r.blobs {
+		n.Near = append(n.Near, sched.Place{Node: b.Blob.Node, Size: b.Size})
+	}
+	return n
+}
+
+// failed is the end of a task that never became one.
+func failed(id tutti.TaskID, err error) wire.Outcome {
+	return wire.Outcome{
+		Task: id, State: tutti.Errored, Fail: wire.PackError(err),
+		Engine: tutti.NoEngine, Node: tutti.NoNode,
+	}
+}
+
+// tellEnd sends a task's end, durable ones when the journal has it.
+func (c *Controller) tellEnd(cl *client, id tutti.TaskID, r *record) {
+	if !r.work.work.Durable {
+		cl.tell(c.outcome(id, r))
+		return
+	}
+	c.rec.after(func() { cl.tell(c.outcome(id, r)) })
+}
+
+// cancel stops tasks of a client, or all it has.
+func (c *Controller) cancel(cl *client, m *wire.Cancel) {
+	ids := m.Tasks
+	if m.All {
+		ids = c.tasksOf(cl.id)
+	}
+	c.step(sched.Cancel{Tasks: ids})
+}

@@ -1,0 +1,177 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tinylib/msgp/msgp"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/wire"
+)
+
+type marshaler = msgp.Marshaler
+
+// post sends a message without blocking. A link that has ended is noticed by its reader.
+func post(c *Controller, l *wire.Link, kind uint16, header marshaler) {
+	m, err := wire.Pack(kind, header)
+	if err == nil {
+		err = l.Post(m)
+	}
+	if err != nil && tutti.KindOf(err) != tutti.Closed && tutti.KindOf(err) != tutti.Lost {
+		c.cfg.Log.Error("message not sent", "kind", kind, "err", err)
+	}
+}
+
+// serve reads a link to its end. Messages are decoded here and handed to the loop.
+func (c *Controller) serve(l *wire.Link) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() {
+		select {
+		case <-c.done:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	switch l.Peer().Role {
+	case wire.RoleClient:
+		c.serveClient(ctx, l)
+	case wire.RoleAgent:
+		c.serveAgent(ctx, l)
+	default:
+		l.Abort(fmt.Sprintf("the controller does not serve peers of role %q", l.Peer().Role))
+	}
+}
+
+// refuse ends a link whose peer has sent what cannot be right.
+func (c *Controller) refuse(l *wire.Link, err error) {
+	c.cfg.Log.Warn("peer refused", "peer", l.Peer().Name, "role", l.Peer().Role, "err", err)
+	l.Abort(err.Error())
+}
+
+// decoders say for each kind of message how it is read and who in the loop takes it.
+type decoder[S any] struct {
+	make func() msgp.Unmarshaler
+	take func(c *Controller, s S, m msgp.Unmarshaler)
+}
+
+// row makes an entry of a table of decoders from a typed function.
+func row[S, M any, P interface {
+	*M
+	msgp.Unmarshaler
+}](take func(c *Controller, s S, m P)) decoder[S] {
+	return decoder[S]{
+		make: func() msgp.Unmarshaler { return P(new(M)) },
+		take: func(c *Controller, s S, m msgp.Unmarshaler) { take(c, s, m.(P)) },
+	}
+}
+
+var fromClient map[uint16]decoder[*client]
+
+var fromAgent map[uint16]decoder[*agent]
+
+func init() { // not in the declarations: the handlers refer back to the tables
+	fromClient = map[uint16]decoder[*client]{
+		wire.KindSubmit: row(func(c *Controller, cl *client, m *wire.Submit) { c.submit(cl, m) }),
+		wire.KindCancel: row(func(c *Controller, cl *client, m *wire.Cancel) { c.cancel(cl, m) }),
+		wire.KindForget: row(func(c *Controller, cl *client, m *wire.Forget) { c.forget(m.Tasks) }),
+		wire.KindAsk:    row(func(c *Controller, cl *client, m *wire.Ask) { c.asked(asker{client: cl, link: cl.link}, m) }),
+	}
+	fromAgent = map[uint16]decoder[*agent]{
+		wire.KindDone:       row(func(c *Controller, a *agent, m *wire.Done) { c.agentDone(a, m) }),
+		wire.KindStarted:    row(func(c *Controller, a *agent, m *wire.Started) { c.agentStarted(a, m) }),
+		wire.KindReturned:   row(func(c *Controller, a *agent, m *wire.Runs) { c.agentReturned(m) }),
+		wire.KindEngineUp:   row(func(c *Controller, a *agent, m *wire.EngineUp) { c.engineUp(a, m) }),
+		wire.KindEngineDown: row(func(c *Controller, a *agent, m *wire.EngineDown) { c.engineDown(a, m) }),
+		wire.KindOutput:     row(func(c *Controller, a *agent, m *wire.Output) { c.output(a, m) }),
+		wire.KindDisplay:    row(func(c *Controller, a *agent, m *wire.Display) { c.display(a, m) }),
+		wire.KindAsk:        row(func(c *Controller, a *agent, m *wire.Ask) { c.asked(asker{agent: a, link: a.link}, m) }),
+		wire.KindAnswer:     row(func(c *Controller, a *agent, m *wire.Answer) { a.answered(m) }),
+	}
+}
+
+func (c *Controller) serveClient(ctx context.Context, l *wire.Link) {
+	var h wire.ClientHello
+	if err := c.checkHello(l, &h, func() string { return h.Version }); err != nil {
+		c.refuse(l, err)
+		return
+	}
+	cl := call(c, func() *client { return c.admitClient(l, h) })
+	if cl == nil {
+		return
+	}
+	read(ctx, c, l, cl, fromClient, func() bool { return cl.link == l })
+	c.do(func() { c.clientLeft(cl, l) })
+}
+
+func (c *Controller) serveAgent(ctx context.Context, l *wire.Link) {
+	var h wire.AgentHello
+	err := c.checkHello(l, &h, func() string { return h.Version })
+	if err == nil {
+		err = h.Has.Check()
+	}
+	if err != nil {
+		c.refuse(l, err)
+		return
+	}
+	a := call(c, func() *agent { return c.admitAgent(l, h) })
+	if a == nil {
+		return
+	}
+	why := read(ctx, c, l, a, fromAgent, func() bool { return a.link == l })
+	c.do(func() { c.nodeLost(a, why) })
+}
+
+// checkHello decodes a hello and refuses one of another version of tutti: messages may mean
+// something else there.
+func (c *Controller) checkHello(l *wire.Link, h msgp.Unmarshaler, version func() string) error {
+	if err := wire.Unpack(wire.Message{Header: l.Peer().Info}, h); err != nil {
+		return err
+	}
+	if v := version(); v != c.cfg.Version {
+		return tutti.Errorf("join cluster", tutti.Version, "this is tutti %s, the cluster runs %s", v, c.cfg.Version).
+			WithHint("use the same tutti on both sides, or restart the cluster with `tutti stop` and `tutti start`")
+	}
+	return nil
+}
+
+// call has f executed by the loop and gives its result, the zero value if the loop has ended.
+func call[T any](c *Controller, f func() T) (t T) {
+	got := make(chan T, 1)
+	if !c.do(func() { got <- f() }) {
+		return t
+	}
+	select {
+	case t = <-got:
+	case <-c.done:
+	}
+	return t
+}
+
+// read decodes a link's messages and hands them to the loop until the link ends, and says why it
+// did. current tells, in the loop, whether the link is still its owner's newest.
+func read[S any](ctx context.Context, c *Controller, l *wire.Link, s S, table map[uint16]decoder[S], current func() bool) string {
+	for {
+		m, err := l.Recv(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		d, ok := table[m.Kind]
+		if !ok {
+			err = tutti.Errorf("serve", tutti.Corrupt, "message of unknown kind %d", m.Kind)
+			c.refuse(l, err)
+			return err.Error()
+		}
+		msg := d.make()
+		if err := wire.Unpack(m, msg); err != nil {
+			c.refuse(l, err)
+			return err.Error()
+		}
+		c.do(func() {
+			if current() {
+				d.take(c, s, msg)
+			}
+		})
+	}
+}
