@@ -174,11 +174,14 @@ func (d *simDisk) change(do func(map[string]*simFile)) error {
 	if err != nil {
 		return err
 	}
+	if crash && d.rng.IntN(2) == 0 {
+		return errCrashed
+	}
 	d.undone = append(d.undone, do)
+	do(d.names)
 	if crash {
 		return errCrashed
 	}
-	do(d.names)
 	return nil
 }
 
