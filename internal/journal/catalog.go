@@ -11,7 +11,7 @@ type catalog struct {
 	disk disk
 
 	mu        sync.Mutex
-	segments  []segment  // oldest first; the last may be in use
+	segments  []segment  // oldest first, all durable; the last may be in use
 	snapshots []snapshot // oldest first, all durable
 	next      uint64     // ordinal of the next snapshot
 }
@@ -74,13 +74,16 @@ func removed(d disk, name string) bool {
 func (c *catalog) superfluous() (snapshots []snapshot, segments []segment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := len(c.snapshots)
-	if n < 2 {
-		return nil, nil
+	included := Pos(0) // in a snapshot that is not the only one
+	if n := len(c.snapshots); n >= 2 {
+		snapshots = append(snapshots, c.snapshots[:n-2]...)
+		included = c.snapshots[n-2].pos
 	}
-	snapshots = append(snapshots, c.snapshots[:n-2]...)
-	for i := 0; i+1 < len(c.segments) && c.segments[i+1].pos <= c.snapshots[n-2].pos+1; i++ {
-		segments = append(segments, c.segments[i])
+	for i := 0; i+1 < len(c.segments); i++ {
+		s, next := c.segments[i], c.segments[i+1]
+		if next.pos <= max(s.pos, included+1) { // it has no records, or none that are needed
+			segments = append(segments, s)
+		}
 	}
 	return snapshots, segments
 }

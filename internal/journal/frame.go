@@ -153,20 +153,23 @@ func parse(b []byte, seed uint32, first, last Pos) (f frame, ok bool) {
 }
 
 // find looks for the next frame behind damage: at any aligned offset from off on, with a
-// position of first..last.
-func find(b []byte, off int, seed uint32, first, last Pos) (at int, f frame, ok bool) {
+// position of first..last. patience, shared by all searches in one file, bounds the work.
+func find(b []byte, off int, seed uint32, first, last Pos, patience *int) (at int, f frame, ok bool) {
 	// No file can hold more records than headers; nearly all that is not a frame has a
 	// position out of this range. What is left may be made to look like long frames within
 	// each other, so there is an end to the patience too.
 	last = min(last, first+Pos(len(b)/frameHeader))
-	patience := 4*len(b) + 1<<20
-	for at = off; at+frameHeader <= len(b) && patience > 0; at += frameAlign {
+	for at = off; at+frameHeader <= len(b) && *patience > 0; at += frameAlign {
 		if f, ok = parse(b[at:], seed, first, last); ok {
 			return at, f, true
 		}
-		if p := framePos(b[at:]); first <= p && p <= last {
-			patience -= min(int(frameLength(b[at:])), len(b))
+		p, n := framePos(b[at:]), int64(frameLength(b[at:]))
+		if first <= p && p <= last && n < int64(len(b)-at) {
+			*patience -= int(n) // parse has read it all for the checksum
 		}
 	}
 	return len(b), frame{}, false
 }
+
+// patienceFor is the work that searching a file of n bytes is worth.
+func patienceFor(n int) int { return 4*n + 64<<10 }

@@ -146,7 +146,7 @@ func start(d disk, dir string, release func() error, cfg Config) (*Journal, *Rec
 	}
 	j.files = catalog{disk: d, segments: r.segments, snapshots: r.snapshots, next: r.next}
 	w := &writer{disk: d, id: r.ID, size: j.cfg.SegmentSize, next: r.next, made: j.files.addSegment,
-		queue: frames, again: len(frames) > 0, wrote: durable, synced: durable}
+		queue: frames, fresh: true, wrote: durable, synced: durable}
 	go (&committer{Journal: j, w: w}).run()
 	return j, r, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/tutti-hpc/tutti"
 )
@@ -16,11 +17,12 @@ import (
 // model is what a journal ought to hold: every record ever appended, and how many of them it
 // has promised to keep.
 type model struct {
-	t         *testing.T
+	t         testing.TB
 	name      string // of the case, for failures
 	recs      []Record
 	committed Pos
-	torn      int // places cut off, over all recoveries
+	torn      int  // places cut off, over all recoveries
+	weak      bool // commits promise nothing, syncs do
 }
 
 func (m *model) fatalf(format string, args ...any) {
@@ -82,9 +84,21 @@ func (m *model) wait(j *Journal) error {
 }
 
 func (m *model) note(j *Journal) {
+	if m.weak {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	m.committed = max(m.committed, j.committed)
+}
+
+// sync makes a promise of everything appended.
+func (m *model) sync(j *Journal) error {
+	err := j.Sync(context.Background())
+	if err == nil {
+		m.committed = Pos(len(m.recs))
+	}
+	return err
 }
 
 // recovered checks a recovery against the promises, and goes on from it.
@@ -196,8 +210,8 @@ func (m *model) live(j *Journal, rng *rand.Rand) error {
 // then a crash in the recovery too.
 func TestCrashEverywhere(t *testing.T) {
 	torn, cases := 0, 0
-	for seed := range uint64(4) {
-		for _, keep := range []float64{0, 0.5, 0.95, 1} {
+	for seed := range uint64(3) {
+		for _, keep := range []float64{0, 0.5, 0.95} {
 			for at := 1; ; at++ {
 				m := &model{t: t, name: fmt.Sprintf("seed %d, crash at %d, keep %v", seed, at, keep)}
 				d := newSimDisk(seed)
@@ -241,7 +255,7 @@ func TestCrashEverywhere(t *testing.T) {
 
 // Random walks through every misfortune at once.
 func TestRandomWalks(t *testing.T) {
-	walks := uint64(400)
+	walks := uint64(300)
 	if testing.Short() {
 		walks = 50
 	}
@@ -255,7 +269,11 @@ func walk(t *testing.T, seed uint64) {
 	m := &model{t: t, name: fmt.Sprintf("walk %d", seed)}
 	d := newSimDisk(seed)
 	d.noAlloc = rng.IntN(2) == 0
-	j, err := m.open(d, testConfig)
+	cfg := testConfig
+	if m.weak = rng.IntN(4) == 0; m.weak {
+		cfg.SyncEvery = time.Hour
+	}
+	j, err := m.open(d, cfg)
 	if err != nil {
 		m.fatalf("%v", err)
 	}
@@ -274,12 +292,12 @@ func walk(t *testing.T, seed uint64) {
 			m.note(j)
 		case 4:
 			d.set(func(d *simDisk) { d.room, d.badSync = -1, 0 })
-			if err := j.Sync(context.Background()); err != nil && !misfortune(err) {
+			if err := m.sync(j); err != nil && !misfortune(err) {
 				m.fatalf("sync after the trouble: %v", err)
 			}
 			m.note(j)
 		case 5:
-			j, d = m.restart(j, d, rng)
+			j, d = m.restart(j, d, cfg, rng)
 		default:
 			if err := m.batch(j, rng, 1+rng.IntN(10)); err != nil && !misfortune(err) {
 				m.fatalf("append: %v", err)
@@ -304,7 +322,7 @@ func misfortune(err error) bool {
 }
 
 // restart ends the process in one of three ways and opens the journal again, until that works.
-func (m *model) restart(j *Journal, d *simDisk, rng *rand.Rand) (*Journal, *simDisk) {
+func (m *model) restart(j *Journal, d *simDisk, cfg Config, rng *rand.Rand) (*Journal, *simDisk) {
 	m.t.Helper()
 	how := rng.IntN(3)
 	if how == 0 {
@@ -326,7 +344,7 @@ func (m *model) restart(j *Journal, d *simDisk, rng *rand.Rand) (*Journal, *simD
 		if rng.IntN(3) == 0 {
 			d.crashAt = 1 + rng.IntN(6)
 		}
-		j, err := m.open(d, testConfig)
+		j, err := m.open(d, cfg)
 		if err == nil {
 			return j, d
 		}

@@ -230,12 +230,13 @@ func (r *Recovery) follow(segs []found) error {
 // that is nil or returns false. It leaves in p where they end, the last one, and the last clean one.
 func (p *piece) walk(b []byte, emit func(Record) bool) {
 	p.end, p.last, p.clean = min(headerSize, len(b)), p.after, 0
+	patience := patienceFor(len(b))
 	for expect := p.pos; expect < p.limit; {
 		fr, ok := parse(b[p.end:], p.seed, expect, expect)
 		if !ok && expect <= p.last {
 			// Damage among records that the snapshot includes is no loss: look behind it.
 			var at int
-			if at, fr, ok = find(b, p.end, p.seed, expect+1, min(p.last+1, p.limit-1)); ok {
+			if at, fr, ok = find(b, p.end, p.seed, expect+1, min(p.last+1, p.limit-1), &patience); ok {
 				p.end = at
 			}
 		}
@@ -264,9 +265,9 @@ func (r *Recovery) cut(b []byte, p piece, err error) {
 	if err != nil {
 		t.Reason = err.Error()
 	}
-	behind := 0
+	behind, patience := 0, patienceFor(len(b))
 	for at := p.end; ; behind++ {
-		next, fr, ok := find(b, at, p.seed, r.Last+2, endless)
+		next, fr, ok := find(b, at, p.seed, r.Last+2, endless, &patience)
 		if !ok {
 			break
 		}

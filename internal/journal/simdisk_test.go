@@ -71,6 +71,11 @@ func (d *simDisk) crash(keep float64) *simDisk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.dead = true
+	return d.image(keep)
+}
+
+// image is the disk as a crash would leave it.
+func (d *simDisk) image(keep float64) *simDisk {
 	n := &simDisk{rng: d.rng, room: -1, noAlloc: d.noAlloc, names: map[string]*simFile{}, durable: map[string]*simFile{}}
 	for _, undone := range d.undone {
 		if d.rng.Float64() < keep {
@@ -174,11 +179,14 @@ func (d *simDisk) change(do func(map[string]*simFile)) error {
 	if err != nil {
 		return err
 	}
+	if crash && d.rng.IntN(2) == 0 {
+		return errCrashed
+	}
 	d.undone = append(d.undone, do)
+	do(d.names)
 	if crash {
 		return errCrashed
 	}
-	do(d.names)
 	return nil
 }
 

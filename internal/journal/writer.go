@@ -16,10 +16,12 @@ type writer struct {
 	next uint64        // ordinal of the next segment
 	made func(segment) // called once for each segment that holds durable records
 
-	// again says that the queue holds records that also lie in an older segment, and may have
-	// been promised from there. The header of the next segment, which makes it count instead, is then
-	// written only when they are durable in it, all of them.
-	again  bool
+	// fresh is set until this life of the journal has a segment of its own, also if there are no
+	// records yet: whatever lies behind the last recovered record in older ones, seen or
+	// unseen, is superseded by it for good. The queue may begin with records that lie in an older
+	// segment and may have been promised from there; so the header, which makes the new one
+	// count instead, is written only when they are durable in it, all of them.
+	fresh  bool
 	cur    *openSegment
 	queue  []byte // frames not known to be durable, oldest first
 	sent   int    // so many bytes of the queue are written to cur
@@ -61,6 +63,11 @@ func (w *writer) add(batch []byte) (spare []byte) {
 
 // write sends what is queued to the disk; only at the change to the next segment does it sync.
 func (w *writer) write() error {
+	if w.fresh && w.cur == nil {
+		if err := w.create(); err != nil {
+			return err
+		}
+	}
 	for w.sent < len(w.queue) {
 		if w.cur == nil {
 			if err := w.create(); err != nil {
@@ -88,11 +95,11 @@ func (w *writer) write() error {
 // create makes the segment that the queue's next frame goes into. Its header is synced together
 // with the first records.
 func (w *writer) create() error {
-	c := &openSegment{segment: segment{w.next, framePos(w.queue[w.sent:])}}
+	c := &openSegment{segment: segment{w.next, w.wrote + 1}}
 	w.next++ // a name is used once, also when this fails: the file may linger
-	need := frameSize(int(frameLength(w.queue[w.sent:])))
-	if w.again {
-		need = len(w.queue)
+	need := len(w.queue)
+	if !w.fresh {
+		need = frameSize(int(frameLength(w.queue[w.sent:])))
 	}
 	c.size = max(w.size, int64(headerSize+need))
 	f, err := w.disk.Create(c.name())
@@ -105,7 +112,7 @@ func (w *writer) create() error {
 	}
 	h := header{magic: segmentMagic, id: w.id, ordinal: c.ordinal, pos: c.pos}
 	c.head, c.seed = h.encode()
-	if c.end = headerSize; w.again {
+	if c.end = headerSize; w.fresh {
 		return nil
 	}
 	_, err = f.WriteAt(c.head[:], 0)
@@ -114,7 +121,7 @@ func (w *writer) create() error {
 
 // sync makes durable what write has sent.
 func (w *writer) sync() error {
-	if w.wrote == w.synced {
+	if w.wrote == w.synced && !w.fresh {
 		return nil
 	}
 	if err := w.cur.file.Sync(); err != nil {
@@ -133,7 +140,7 @@ func (w *writer) sync() error {
 
 // name makes the current segment count, after the first sync of its records.
 func (w *writer) name() error {
-	if w.again {
+	if w.fresh {
 		if _, err := w.cur.file.WriteAt(w.cur.head[:], 0); err != nil {
 			return err
 		}
@@ -144,7 +151,7 @@ func (w *writer) name() error {
 	if err := w.disk.SyncDir(); err != nil {
 		return err
 	}
-	w.again = false
+	w.fresh = false
 	w.cur.named = true
 	w.made(w.cur.segment)
 	return nil
