@@ -89,12 +89,6 @@ type NewTask struct {
 	Follow []tutti.TaskID // their nodes are preferred
 	Near   []Place        // where its large inputs lie
 	Bytes  int            // of its arguments, for back-pressure
-
-	// Of a task that ended before the controller was restarted, and is known for those that
-	// depend on it and for who asks: how it ended. No Finish follows.
-	Ended  tutti.State // Done, Errored or Stopped; Waiting for all others
-	Kind   tutti.Kind  // of its error
-	Result *Place      // where its result lies if it is a blob
 }
 
 // Place is an amount of data on a node.
@@ -114,7 +108,6 @@ type Class struct {
 	Retry    tutti.Retry
 	Limit    time.Duration
 	Target   tutti.EngineID // NoEngine for any
-	Durable  bool           // not cancelled when its client leaves
 }
 
 // Started says that runs have begun. It may be left out for runs that end soon: [Done] implies it.
