@@ -80,6 +80,7 @@ type DepValue struct {
 type Runs struct {
 	Runs    []tutti.RunID
 	Timeout bool // of an abort: their time limit has passed
+	Force   bool // of an abort: the first was not heeded, the engine or command is to be killed
 }
 
 // Started tells which runs have begun and lasted longer than a moment.

@@ -1416,8 +1416,8 @@ func (z *RunStart) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Runs) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 2
-	o = append(o, 0x92)
+	// array header, size 3
+	o = append(o, 0x93)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Runs)))
 	for za0001 := range z.Runs {
 		o, err = z.Runs[za0001].MarshalMsg(o)
@@ -1427,6 +1427,7 @@ func (z *Runs) MarshalMsg(b []byte) (o []byte, err error) {
 		}
 	}
 	o = msgp.AppendBool(o, z.Timeout)
+	o = msgp.AppendBool(o, z.Force)
 	return
 }
 
@@ -1438,8 +1439,8 @@ func (z *Runs) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 2 {
-		err = msgp.ArrayError{Wanted: 2, Got: zb0001}
+	if zb0001 != 3 {
+		err = msgp.ArrayError{Wanted: 3, Got: zb0001}
 		return
 	}
 	var zb0002 uint32
@@ -1469,6 +1470,11 @@ func (z *Runs) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Timeout")
 		return
 	}
+	z.Force, bts, err = msgp.ReadBoolBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Force")
+		return
+	}
 	o = bts
 	return
 }
@@ -1479,7 +1485,7 @@ func (z *Runs) Msgsize() (s int) {
 	for za0001 := range z.Runs {
 		s += z.Runs[za0001].Msgsize()
 	}
-	s += msgp.BoolSize
+	s += msgp.BoolSize + msgp.BoolSize
 	return
 }
 

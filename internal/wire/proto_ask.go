@@ -32,7 +32,7 @@ type EngineRow struct {
 	Life    uint32         `cbor:"life" json:"life"`
 	Running tutti.TaskID   `cbor:"running" json:"running,omitempty"` // 0 if idle
 	Queued  int            `cbor:"queued" json:"queued"`
-	Ended   uint64         `cbor:"ended" json:"ended"` // tasks since it started
+	State   string         `cbor:"state" json:"state"`
 }
 
 // NodeRow describes a node ("nodes").
@@ -41,10 +41,11 @@ type NodeRow struct {
 	Host    string          `cbor:"host" json:"host"`
 	Pid     int             `cbor:"pid" json:"pid"` // of its agent
 	Has     tutti.Resources `cbor:"has" json:"has"`
-	Used    tutti.Resources `cbor:"used" json:"used"`
+	Free    tutti.Resources `cbor:"free" json:"free"`
 	Engines int             `cbor:"engines" json:"engines"`
 	Running int             `cbor:"running" json:"running"` // tasks
-	Blobs   []string        `cbor:"blobs" json:"-"`         // where its blobs are fetched
+	Drained bool            `cbor:"drained" json:"drained,omitempty"`
+	Blobs   []string        `cbor:"blobs" json:"-"` // where its blobs are fetched
 }
 
 // Status describes the cluster ("status").

@@ -1,0 +1,98 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/controller"
+	"github.com/tutti-hpc/tutti/internal/wire"
+)
+
+// ServeConfig is how the controller of a detached cluster is run.
+type ServeConfig struct {
+	Profile *Profile
+	Listen  string // host:port for other machines, "" for this host's socket only
+	Log     *slog.Logger
+	Ready   func(addr string) // called when clients and agents can come; may be nil
+}
+
+// Serve runs the controller of a detached cluster in this process, until ctx ends or a client asks
+// the cluster to stop. What an earlier controller of the same name left in its journal is taken up
+// again. A cluster that is running already is an error of kind Exists.
+func Serve(ctx context.Context, cfg ServeConfig) error {
+	p := cfg.Profile
+	if err := wire.EnsureKeys(p.Keys(), p.Name); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	c, err := controller.Start(ctx, controller.Config{
+		Name: p.Name, Dir: p.State, Version: tutti.Release, Log: cfg.Log, OnStop: stop,
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	local, err := accept(ctx, &serving, c, wire.Unix{}, p.Socket())
+	if err != nil {
+		return err
+	}
+	defer local.Close()
+	addr := ""
+	if cfg.Listen != "" {
+		keys, err := wire.LoadKeys(p.Keys(), wire.RoleServer)
+		if err != nil {
+			return err
+		}
+		remote, err := accept(ctx, &serving, c, wire.TCP{Keys: keys}, cfg.Listen)
+		if err != nil {
+			return err
+		}
+		defer remote.Close()
+		addr = remote.Addr()
+	}
+	if err := p.WriteRunning("controller", addr); err != nil {
+		return err
+	}
+	defer p.RemoveRunning("controller")
+	if cfg.Ready != nil {
+		cfg.Ready(addr)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.Done():
+		return c.Close()
+	}
+}
+
+// accept opens a controller's door on a network.
+func accept(ctx context.Context, serving *sync.WaitGroup, c *controller.Controller, n wire.Network, addr string) (*wire.Server, error) {
+	ln, err := n.Listen(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	s := wire.Serve(ln, wire.ServerConfig{
+		Hello: wire.Hello{Role: wire.RoleServer, Name: "controller", Software: tutti.Release},
+		Admit: c.Admit,
+	})
+	serving.Go(func() {
+		for {
+			l, err := s.Accept(ctx)
+			if err != nil {
+				return
+			}
+			c.Serve(l)
+		}
+	})
+	return s, nil
+}
+
+// returnPatience is how long a client of a detached cluster waits for a controller that has died
+// to be started again.
+const returnPatience = 10 * time.Minute
