@@ -34,9 +34,9 @@ func memoryPair(t *testing.T, m *wire.Memory, cfg wire.LinkConfig) (s *wire.Serv
 func TestIdleLinkLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, near, far := memoryPair(t, wire.NewMemory(1), wire.LinkConfig{})
-		time.Sleep(24 * time.Hour)
+		time.Sleep(time.Hour)
 		if near.Err() != nil || far.Err() != nil || near.Stats().Reconnects > 0 {
-			t.Errorf("after an idle day: %s; %s", near.State(), far.State())
+			t.Errorf("after an idle hour: %s; %s", near.State(), far.State())
 		}
 		if err := near.Close(); err != nil {
 			t.Error(err)
