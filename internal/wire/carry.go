@@ -211,7 +211,7 @@ func (l *Link) read(c *carrier) {
 		clear(frames)
 	}
 	l.mu.Lock()
-	mine := l.cur == c
+	mine, lived := l.cur == c, time.Since(l.since)
 	if mine {
 		l.cur, l.cutErr, l.since = nil, c.err, time.Now()
 		if errors.Is(c.err, tutti.Corrupt) {
@@ -221,7 +221,7 @@ func (l *Link) read(c *carrier) {
 	again := mine && l.phase != over && l.dialler != nil
 	l.mu.Unlock()
 	if again {
-		l.redial()
+		l.redial(lived)
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 type dialler struct {
 	network Network
 	addr    string
-	attempt uint32 // used by one goroutine at a time
+	attempt uint32 // used, as what follows, by one goroutine at a time
 	joined  bool   // has been welcomed once
+	brief   int    // connections in a row that broke soon after the welcome
 }
 
 // finalError is a refusal that another try would only repeat.
@@ -30,6 +31,9 @@ func (e *finalError) Unwrap() error { return e.error }
 // ctx does not govern the link once it is there. Kinds: Denied (key, role), Version, whatever the
 // server's Admit refused with, else that of the last attempt.
 func Connect(ctx context.Context, n Network, addr string, h Hello, cfg LinkConfig) (*Link, error) {
+	if len(h.Info) > maxInfo {
+		return nil, tutti.Errorf("connect", tutti.Invalid, "an Info of %d bytes exceeds the limit of %d", len(h.Info), maxInfo)
+	}
 	if h.Session == (SessionID{}) {
 		h.Session = NewSession()
 	}
@@ -51,8 +55,17 @@ func Connect(ctx context.Context, n Network, addr string, h Hello, cfg LinkConfi
 	return l, nil
 }
 
-// redial finds the next connection, or ends the link. It runs in what was the reader.
-func (l *Link) redial() {
+// redial finds the next connection, or ends the link. It runs in what was the reader, whose
+// connection lived that long. The first attempt is made at once, unless connections have been
+// breaking soon after their welcome: that must not become a busy loop.
+func (l *Link) redial(lived time.Duration) {
+	d := l.dialler
+	if d.brief++; lived > l.cfg.RetryMax {
+		d.brief = 0
+	}
+	if d.brief > 1 {
+		l.pause(l.ctx, min(l.cfg.RetryMin<<min(d.brief, 16), l.cfg.RetryMax))
+	}
 	err := l.dialUntil(l.ctx, false)
 	if err == nil {
 		return
@@ -82,13 +95,22 @@ func (l *Link) dialUntil(ctx context.Context, once bool) error {
 		l.mu.Lock()
 		l.cutErr = err
 		l.mu.Unlock()
-		pause := time.NewTimer(wait/2 + rand.N(wait/2+1))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if l.pause(ctx, wait) {
 			return tutti.Errorf("connect", tutti.KindOf(ctx.Err()), "to %s: %w; the last attempt: %w", l.dialler.addr, ctx.Err(), err)
 		}
+	}
+}
+
+// pause waits about that long, with jitter so that the many who were cut at once do not come back
+// at once; true if ctx ended it.
+func (l *Link) pause(ctx context.Context, wait time.Duration) bool {
+	t := time.NewTimer(wait/2 + rand.N(wait/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return false
+	case <-ctx.Done():
+		return true
 	}
 }
 

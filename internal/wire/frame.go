@@ -41,6 +41,8 @@ const (
 	DefaultMaxFrame = 64 << 20
 	// helloLimit is the largest frame accepted from a peer that has not proved itself.
 	helloLimit = 1 << 20
+	// maxInfo is how much of that is for the layer above.
+	maxInfo = helloLimit / 2
 )
 
 // Size is the number of bytes that the frame takes when encoded.

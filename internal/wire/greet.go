@@ -106,6 +106,10 @@ func (s *Server) admit(conn Conn, g *greeting) *refusal {
 	case link == nil:
 		return &refusal{code: refusedBusy, kind: tutti.Exists, reason: "the session is being admitted"}
 	}
+	if was, is := link.peer.Identity, conn.Peer(); g.Role != link.peer.Role || is.Role != was.Role || is.Name != was.Name || is.UID != was.UID {
+		s.count(&s.stats.Denied)
+		return &refusal{kind: tutti.Denied, reason: "the session belongs to another peer"}
+	}
 	return s.join(conn, g, link, nil)
 }
 
@@ -150,6 +154,9 @@ func (s *Server) ask(p Peer) (info []byte, r *refusal) {
 	info, err := s.cfg.Admit(p)
 	if err != nil {
 		return nil, &refusal{kind: tutti.KindOf(err), reason: err.Error(), hint: tutti.HintOf(err)}
+	}
+	if len(info) > maxInfo {
+		return nil, &refusal{kind: tutti.Internal, reason: "the answer to the greeting is too long"}
 	}
 	if info == nil {
 		info = s.cfg.Hello.Info

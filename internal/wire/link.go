@@ -352,10 +352,13 @@ func (l *Link) Stats() Stats {
 	s := l.stats
 	s.RTT = time.Duration(l.times.srtt)
 	s.Received = l.in.received
+	if l.in.fin {
+		s.Received-- // it was numbered, but is no message
+	}
 	s.Resent, s.Duplicates = l.out.resent, l.in.duplicates
 	s.LastHeard = l.born.Add(time.Duration(l.times.heard))
 	s.Backlog = int64(l.out.held())
-	s.Unread = int(l.in.received - min(l.in.received, l.consumed.Load()))
+	s.Unread = int(s.Received - min(s.Received, l.consumed.Load()))
 	s.Disconnected = l.cur == nil
 	return s
 }
@@ -364,16 +367,16 @@ func (l *Link) Stats() Stats {
 func (l *Link) State() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for_ := time.Since(l.since).Round(time.Millisecond)
+	age := time.Since(l.since).Round(time.Millisecond)
 	switch {
 	case l.phase == over && errors.Is(l.err, tutti.Closed):
 		return fmt.Sprintf("closed: %v", l.err)
 	case l.phase == over:
 		return fmt.Sprintf("lost because %v", l.err)
 	case l.cur == nil:
-		return fmt.Sprintf("reconnecting to %s for %v because %v", l.peer.Name, for_, l.cutErr)
+		return fmt.Sprintf("reconnecting to %s for %v because %v", l.peer.Name, age, l.cutErr)
 	case l.phase == closing:
 		return fmt.Sprintf("closing: %d bytes to deliver to %s", l.out.held(), l.peer.Name)
 	}
-	return fmt.Sprintf("connected to %s for %v", l.peer.Name, for_)
+	return fmt.Sprintf("connected to %s for %v", l.peer.Name, age)
 }

@@ -78,18 +78,36 @@ func testKeys(t testing.TB) func(wire.Role) *wire.Keys {
 func noneLeft(t *testing.T) {
 	t.Cleanup(func() {
 		var left string
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-time.After(time.Millisecond) {
-			buf := make([]byte, 1<<20)
-			left = ""
-			for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")[1:] {
-				if strings.Contains(g, "tutti/internal/wire.") {
-					left = g
-				}
-			}
-			if left == "" {
-				return
-			}
+		if !become(func() bool { left = oneLeft(); return left == "" }) {
+			t.Errorf("a goroutine is left:\n%s", left)
 		}
-		t.Errorf("a goroutine is left:\n%s", left)
 	})
+}
+
+// oneLeft is the stack of some goroutine of ours, besides the caller's.
+func oneLeft() string {
+	buf := make([]byte, 1<<20)
+	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")[1:] {
+		if strings.Contains(g, "tutti/internal/wire.") {
+			return g
+		}
+	}
+	return ""
+}
+
+// until waits for a state that nobody signals, in real time.
+func until(t *testing.T, state func() bool) {
+	t.Helper()
+	if !become(state) {
+		t.Error("a state was never reached")
+	}
+}
+
+func become(state func() bool) bool {
+	for deadline := time.Now().Add(20 * time.Second); !state(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }

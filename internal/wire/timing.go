@@ -93,7 +93,7 @@ func (l *Link) tick() {
 	defer l.mu.Unlock()
 	t, now := &l.times, l.now()
 	if late := now - t.armed; t.armed != 0 && late > int64(l.cfg.Heartbeat) {
-		t.heard += late // it was us who did not run: no fault of the peer
+		t.heard = min(t.heard+late, now) // it was us who did not run: no fault of the peer
 	}
 	t.armed = 0
 	l.checkHeard(now)

@@ -82,6 +82,7 @@ func closeGivesUp(t *testing.T, s Setup) {
 	for i := range 10 {
 		_ = near.Post(number(i))
 	}
+	w.until(func() bool { return far.Stats().Unread == 2 })
 	w.wantKind(near.Close(), tutti.Timeout, nil)
 	<-far.Done()
 	w.wantKind(far.Err(), tutti.Lost, nil)
@@ -135,7 +136,7 @@ func cutAndResume(t *testing.T, s Setup) {
 
 // lostAndFenced: whoever was declared lost cannot come back as if nothing had happened.
 func lostAndFenced(t *testing.T, s Setup) {
-	w := open(t, s, func(c *wire.ServerConfig) { c.Link.LostAfter = 300 * time.Millisecond })
+	w := open(t, s, func(c *wire.ServerConfig) { c.Link.LostAfter = time.Second })
 	near, far := w.link(terms())
 	w.send(near, 0, 3)
 	w.recv(far, 0, 1)

@@ -73,6 +73,7 @@ func terms() wire.LinkConfig {
 	return wire.LinkConfig{
 		Heartbeat: 100 * time.Millisecond, LostAfter: 20 * time.Second, RetryMin: time.Millisecond,
 		RetryMax: 20 * time.Millisecond, Linger: 20 * time.Second, Handshake: 10 * time.Second,
+		Patience: 20 * time.Second,
 	}
 }
 
@@ -177,6 +178,16 @@ func together(fs ...func()) {
 		all.Go(f)
 	}
 	all.Wait()
+}
+
+// until waits for a state that nobody signals.
+func (w *world) until(state func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !state(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatal("a state was never reached")
+		}
+	}
 }
 
 // canceled is a context that never waits.
