@@ -36,12 +36,12 @@ var floorPlan = map[string]string{
 	"mpi/internal/libmpi":    "tutti internal/shm mpi/internal/device",
 	"internal/launch":        "tutti internal/shm",
 	// floor 2
-	"internal/wire/nats":     "internal/wire",
-	"internal/blob":          "tutti internal/wire internal/shm",
-	"linalg":                 "mpi",
-	"h5":                     "mpi",
-	"provider/providertest":  "tutti provider",
-	"internal/dash":          "tutti internal/journal plot",
+	"internal/wire/nats":    "internal/wire",
+	"internal/blob":         "tutti internal/wire internal/shm",
+	"linalg":                "mpi",
+	"h5":                    "mpi",
+	"provider/providertest": "tutti provider",
+	"internal/dash":         "tutti internal/journal plot",
 	// floor 3
 	"internal/engine": "tutti internal/wire internal/shm internal/blob mpi python",
 	"lib":             "mpi linalg h5",

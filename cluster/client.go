@@ -15,10 +15,10 @@ import (
 
 // Client is one program's membership of a cluster. All methods may be called concurrently.
 type Client struct {
-	door    door          // where the controller is
+	door    Door
+	hello   wire.ClientHello
 	program string        // name of the engines that run this program's functions
-	want    wire.Want     // what engines it asks for
-	data    dataPlane     // how large values come and go
+	data    Plane         // how large values come and go
 	box     outbox        // tasks on their way and not ended
 	onEnd   []func()      // what Close ends after the link, last first
 	warn    func(string)  // shows warnings to the user
@@ -32,16 +32,6 @@ type Client struct {
 	asks    map[uint64]*question
 	asked   uint64
 	err     error // why the client is over
-}
-
-// door is how a client comes to its controller.
-type door struct {
-	network wire.Network
-	addr    string
-	link    wire.LinkConfig
-	hello   wire.ClientHello
-	name    string
-	again   bool // worth coming back to when the controller has died
 }
 
 // question is one that has not been answered. It is asked again of a restarted controller.
@@ -66,15 +56,15 @@ func (c *Client) join(ctx context.Context) error {
 
 // connect opens a link and waits for the controller's welcome.
 func (c *Client) connect(ctx context.Context) (*wire.Link, error) {
-	hello := c.door.hello
+	hello := c.hello
 	hello.Client, hello.Secret = c.welcome.Client, c.welcome.Secret
 	info, err := hello.MarshalMsg(nil)
 	if err != nil {
 		return nil, tutti.E("join cluster", tutti.Internal, err)
 	}
-	link, err := wire.Connect(ctx, c.door.network, c.door.addr, wire.Hello{
-		Role: wire.RoleClient, Name: c.door.name, Software: hello.Version, Info: info,
-	}, c.door.link)
+	link, err := wire.Connect(ctx, c.door.Network, c.door.Addr, wire.Hello{
+		Role: wire.RoleClient, Name: hello.Name, Software: hello.Version, Info: info,
+	}, c.door.Link)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +126,7 @@ func (c *Client) keep(link *wire.Link) {
 // resumed tells a restarted controller when everything that this client waits for was sent again.
 func (c *Client) resumed(ctx context.Context, link *wire.Link) {
 	if c.program != "" {
-		_ = c.ask(ctx, "want", c.want, nil) // asked again by begin if the link is lost meanwhile
+		_ = c.ask(ctx, "want", c.door.Want, nil) // asked again by begin if the link is lost meanwhile
 	}
 	c.box.sent(ctx)
 	_ = c.ask(ctx, "resumed", nil, nil)
@@ -171,7 +161,7 @@ func (c *Client) comeBack(ctx context.Context, err error) (*wire.Link, error) {
 		return nil, tutti.Errorf("use cluster", tutti.Closed, "the client was closed")
 	default:
 	}
-	if !c.door.again || tutti.KindOf(err) != tutti.Lost && tutti.KindOf(err) != tutti.Closed || errors.Is(err, wire.ErrFenced) {
+	if !c.door.Again || tutti.KindOf(err) != tutti.Lost && tutti.KindOf(err) != tutti.Closed || errors.Is(err, wire.ErrFenced) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -393,5 +383,5 @@ func (k keeper) Why(ctx context.Context, id tutti.TaskID) string {
 
 // Fetch gives the bytes of a value that is a blob.
 func (k keeper) Fetch(ctx context.Context, v tutti.Value) ([]byte, func(), error) {
-	return k.data.get(ctx, v)
+	return k.data.Get(ctx, v)
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
-// dataPlane is how large values come and go: the node's own blob store, or another's by way of a
-// socket or the network.
-type dataPlane interface {
-	// put keeps the bytes of v, and gives the value that refers to them. free gives them up.
-	put(ctx context.Context, v tutti.Value) (ref tutti.Value, free func(), err error)
-	// get gives the bytes that v refers to, read-only, until release.
-	get(ctx context.Context, v tutti.Value) (data []byte, release func(), err error)
+// Plane is how large values come and go: the node's own blob store, or another's by way of a
+// socket or the network. Safe for concurrent use.
+type Plane interface {
+	// Put keeps the bytes of v, and gives the value that refers to them. free gives them up.
+	Put(ctx context.Context, v tutti.Value) (ref tutti.Value, free func(), err error)
+	// Get gives the bytes that v refers to, read-only, until release.
+	Get(ctx context.Context, v tutti.Value) (data []byte, release func(), err error)
 }
 
 // fill makes the travelling form of a task. Values of more than tutti.InlineLimit bytes become
@@ -44,7 +44,7 @@ func (c *Client) layOut(ctx context.Context, cl *call, args []tutti.Arg) ([]tutt
 	out := make([]tutti.Arg, len(args))
 	for i, a := range args {
 		if len(a.Value.Data) > tutti.InlineLimit {
-			v, free, err := c.data.put(ctx, a.Value)
+			v, free, err := c.data.Put(ctx, a.Value)
 			if err != nil {
 				return nil, err
 			}

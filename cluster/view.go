@@ -120,7 +120,7 @@ type EngineInfo struct {
 	Program string
 	Running tutti.TaskID // 0 if it is idle
 	Queued  int
-	Ended   uint64 // tasks since it was started
+	State   string // idle, busy, ...
 }
 
 // Engines lists the engines that there are, by number, of whichever program.
@@ -157,7 +157,7 @@ func engineInfos(rows []wire.EngineRow) []EngineInfo {
 	for i, r := range rows {
 		infos[i] = EngineInfo{
 			ID: r.Engine, Node: r.Node, Host: r.Host, Pid: r.Pid, Program: r.Program,
-			Running: r.Running, Queued: r.Queued, Ended: r.Ended,
+			Running: r.Running, Queued: r.Queued, State: r.State,
 		}
 	}
 	return infos

@@ -22,13 +22,13 @@ func (c *Controller) act(action sched.Action) {
 	case sched.Recall:
 		c.toAgent(a.Node, wire.KindRecall, &wire.Runs{Runs: a.Runs})
 	case sched.Abort:
-		c.toAgent(a.Node, wire.KindAbort, &wire.Runs{Runs: a.Runs, Timeout: a.Timeout})
+		c.toAgent(a.Node, wire.KindAbort, &wire.Runs{Runs: a.Runs, Timeout: a.Timeout, Force: a.Force})
 	case sched.StartEngine:
 		c.toAgent(a.Node, wire.KindStartEngine, &wire.StartEngine{Engine: a.Engine, Life: a.Life, Program: a.Program})
 	case sched.StopEngine:
 		c.toAgent(a.Node, wire.KindStopEngine, &wire.StopEngine{Engine: a.Engine, Life: a.Life})
 	case sched.Repeat:
-		c.publish(tutti.Event{Kind: tutti.TaskRepeated, Task: a.Task, Attempt: a.Attempt, Text: a.Why})
+		c.publish(tutti.Event{Kind: tutti.TaskRepeated, Task: a.Task, Attempt: a.Attempt, Text: a.Why, Engine: tutti.NoEngine, Node: tutti.NoNode})
 	case sched.Recompute:
 		c.recompute(a.Task)
 	case sched.Throttle:
@@ -38,9 +38,9 @@ func (c *Controller) act(action sched.Action) {
 	case sched.Warn:
 		c.warn(&a)
 	case sched.Acquire:
-		c.publish(tutti.Event{Kind: tutti.NodesWanted, Count: a.Nodes, Text: a.Pool})
+		c.publish(tutti.Event{Kind: tutti.NodesWanted, Engine: tutti.NoEngine, Node: tutti.NoNode, Count: a.Nodes, Text: a.Pool})
 	case sched.NodeIdle:
-		c.publish(tutti.Event{Kind: tutti.NodeDrained, Node: a.Node})
+		c.publish(tutti.Event{Kind: tutti.NodeDrained, Engine: tutti.NoEngine, Node: a.Node})
 	default:
 		c.cfg.Log.Error("unknown action", "action", action)
 	}
@@ -151,12 +151,12 @@ func (c *Controller) recompute(id tutti.TaskID) {
 		c.blobs.drop(r.last.Value.Ref)
 		r.last = nil
 	}
-	c.publish(tutti.Event{Kind: tutti.TaskRepeated, Task: id, Text: "its result was lost and is needed"})
+	c.publish(tutti.Event{Kind: tutti.TaskRepeated, Task: id, Text: "its result was lost and is needed", Engine: tutti.NoEngine, Node: tutti.NoNode})
 }
 
 // warn passes a warning on to the task's owner.
 func (c *Controller) warn(w *sched.Warn) {
-	c.publish(tutti.Event{Kind: tutti.TaskWarning, Task: w.Task, Text: w.Text})
+	c.publish(tutti.Event{Kind: tutti.TaskWarning, Task: w.Task, Text: w.Text, Engine: tutti.NoEngine, Node: tutti.NoNode})
 	if cl := c.clients[w.Task.Client()]; cl != nil && cl.link != nil {
 		post(c, cl.link, wire.KindNotice, &wire.Notice{Task: w.Task, Text: w.Text})
 	}

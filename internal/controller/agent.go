@@ -190,42 +190,44 @@ func (c *Controller) nodeLost(a *agent, why string) {
 	c.step(sched.NodeDown{Node: a.node, Why: why})
 }
 
-// agentDone takes in ends of runs. The results are put into the records before the scheduler
-// hears of them, so that a Finish finds its value.
+// agentDone takes in ends of runs. Once the scheduler has said which of them count, their results
+// are put into the records, and only then is done what it wants: a Finish finds its value.
 func (c *Controller) agentDone(a *agent, m *wire.Done) {
 	ev := sched.Done{Node: a.node, Results: make([]sched.Result, len(m.Results))}
-	var lost []tutti.Ref // results of runs that are not current
 	for i := range m.Results {
 		r := &m.Results[i]
-		res := sched.Result{
+		ev.Results[i] = sched.Result{
 			Run: r.Run, Kind: sched.Ending(r.Ending), Took: time.Duration(r.Took),
 			Blob: !r.Value.Ref.IsZero(), Size: r.Value.Size(),
 		}
 		if f := r.Fail; f != nil {
-			res.Reason = f.Text
-		}
-		ev.Results[i] = res
-		if rec := c.tasks[r.Run.Task]; rec != nil && c.mind.Current(r.Run) {
-			c.setLast(rec, r, a.node)
-		} else if !r.Value.Ref.IsZero() {
-			lost = append(lost, r.Value.Ref)
+			ev.Results[i].Reason = f.Error().Error()
 		}
 	}
-	c.step(ev)
-	for _, ref := range lost {
-		if c.blobs.refs[ref.Blob] == 0 {
-			a.dropBlob(ref.Blob)
-		}
+	actions := c.mind.Step(time.Now(), ev)
+	for i := range m.Results {
+		c.takeResult(a, &m.Results[i])
+	}
+	for _, action := range actions {
+		c.act(action)
 	}
 }
 
-// setLast makes r what is known of a task's newest run.
-func (c *Controller) setLast(rec *record, r *wire.Result, node tutti.NodeID) {
-	c.blobs.add(r.Value.Ref)
-	if rec.last != nil {
-		c.dropRefs(rec.last.Value.Ref)
+// takeResult makes a result the task's if it is that of the run that ended it. A blob that is
+// nobody's result is freed.
+func (c *Controller) takeResult(a *agent, r *wire.Result) {
+	rec := c.tasks[r.Run.Task]
+	info, ok := c.mind.Task(r.Run.Task)
+	switch {
+	case rec != nil && ok && info.State.Final() && info.Run == r.Run && (rec.last == nil || rec.last.Run != r.Run):
+		c.blobs.add(r.Value.Ref)
+		if rec.last != nil {
+			c.dropRefs(rec.last.Value.Ref)
+		}
+		rec.last, rec.node = r, a.node
+	case !r.Value.Ref.IsZero() && c.blobs.refs[r.Value.Ref.Blob] == 0:
+		a.dropBlob(r.Value.Ref.Blob)
 	}
-	rec.last, rec.node = r, node
 }
 
 // engineUp notes an engine that is ready.

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -169,13 +168,15 @@ func (c *Controller) askEngines(_ asker, q wire.WaitEngines) func() (any, bool, 
 
 func (c *Controller) engineRows(program string) []wire.EngineRow {
 	rows := []wire.EngineRow{}
-	for _, id := range slices.Sorted(maps.Keys(c.engines)) {
-		e := c.engines[id]
-		if program != "" && e.program != program {
+	for info := range c.mind.Engines() {
+		e := c.engines[info.Engine]
+		if e == nil || e.life != info.Life || program != "" && e.program != program {
 			continue
 		}
-		row := wire.EngineRow{Engine: id, Node: e.node, Program: e.program, Pid: e.pid, Life: e.life}
-		row.Running, row.Queued, row.Ended = c.mind.Load(id)
+		row := wire.EngineRow{
+			Engine: info.Engine, Node: info.Node, Program: e.program, Pid: e.pid, Life: e.life,
+			Running: info.Task, Queued: max(info.Runs-1, 0) + info.Waiting, State: info.State,
+		}
 		if a := c.agents[e.node]; a != nil {
 			row.Host = a.hello.Host
 		}
@@ -186,15 +187,15 @@ func (c *Controller) engineRows(program string) []wire.EngineRow {
 
 func (c *Controller) nodeRows() []wire.NodeRow {
 	rows := []wire.NodeRow{}
-	for _, a := range c.sortedAgents() {
-		row := wire.NodeRow{Node: a.node, Host: a.hello.Host, Pid: a.hello.Pid, Has: a.hello.Has, Blobs: a.hello.BlobAddr}
-		row.Used, row.Running = c.mind.Usage(a.node)
-		for _, e := range c.engines {
-			if e.node == a.node {
-				row.Engines++
-			}
+	for info := range c.mind.Nodes() {
+		a := c.agents[info.Node]
+		if a == nil {
+			continue
 		}
-		rows = append(rows, row)
+		rows = append(rows, wire.NodeRow{
+			Node: info.Node, Host: info.Name, Pid: a.hello.Pid, Has: info.Has, Free: info.Free, Blobs: a.hello.BlobAddr,
+			Engines: info.Engines, Running: info.Runs, Drained: info.Drained,
+		})
 	}
 	return rows
 }
@@ -325,10 +326,7 @@ func (c *Controller) taskRow(id tutti.TaskID, r *record) wire.TaskRow {
 			row.Error = err.Error()
 		}
 	} else if info, ok := c.mind.Task(id); ok {
-		row.State, row.Engine, row.Node, row.Attempt = info.State, info.Engine, info.Node, info.Attempt
-		if !info.Started.IsZero() {
-			row.Started = info.Started.UnixNano()
-		}
+		row.State, row.Engine, row.Node, row.Attempt = info.State, info.Engine, info.Node, info.Run.Attempt
 	}
 	if a := c.agents[row.Node]; a != nil {
 		row.Host = a.hello.Host

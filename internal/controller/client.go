@@ -85,7 +85,7 @@ func (c *Controller) admitClient(l *wire.Link, h wire.ClientHello) *client {
 		cl = &client{c: c, id: c.lastID, secret: newSecret(), name: h.Name, program: h.Program, keep: h.Keep}
 		c.clients[cl.id] = cl
 		c.rec.clientNew(cl)
-		c.publish(tutti.Event{Kind: tutti.ClientJoined, Client: cl.id, Text: h.Name})
+		c.publish(tutti.Event{Kind: tutti.ClientJoined, Client: cl.id, Text: h.Name, Engine: tutti.NoEngine, Node: tutti.NoNode})
 	}
 	cl.link, cl.away, cl.works = l, time.Time{}, map[uint32]*work{}
 	cl.out.Ends, cl.bytes = cl.out.Ends[:0], 0
@@ -114,7 +114,7 @@ func (c *Controller) clientGone(cl *client) {
 	if c.clients[cl.id] != cl {
 		return // it only asked questions
 	}
-	c.publish(tutti.Event{Kind: tutti.ClientLeft, Client: cl.id, Text: cl.name})
+	c.publish(tutti.Event{Kind: tutti.ClientLeft, Client: cl.id, Text: cl.name, Engine: tutti.NoEngine, Node: tutti.NoNode})
 	c.step(sched.ClientGone{Client: cl.id, Keep: cl.keep})
 	c.leaveProgram(cl)
 	c.rec.clientGone(cl)
@@ -143,7 +143,7 @@ func (c *Controller) submit(cl *client, m *wire.Submit) {
 	if len(news) == 0 {
 		return
 	}
-	c.publish(tutti.Event{Kind: tutti.TasksSubmitted, Client: cl.id, Task: news[0].ID, Count: len(news), Text: news[0].Class.Label})
+	c.publish(tutti.Event{Kind: tutti.TasksSubmitted, Client: cl.id, Task: news[0].ID, Count: len(news), Text: news[0].Class.Label, Engine: tutti.NoEngine, Node: tutti.NoNode})
 	c.step(sched.Submit{Client: cl.id, Tasks: news})
 }
 
@@ -174,6 +174,9 @@ func (c *Controller) take(cl *client, t *wire.Task) (n sched.NewTask, ok bool) {
 
 // enter puts a record into the tables.
 func (c *Controller) enter(id tutti.TaskID, r *record, t *wire.Task) sched.NewTask {
+	if r.work.work.Durable && len(t.Deps)+len(t.After)+len(t.Follow) > 0 {
+		r.edges = &edges{t.Deps, t.After, t.Follow}
+	}
 	c.tasks[id] = r
 	r.work.tasks++
 	c.blobs.add(r.blobs...)

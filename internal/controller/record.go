@@ -16,7 +16,11 @@ type record struct {
 	state tutti.State  // as told to the client; Waiting until the end
 	node  tutti.NodeID // where last ran
 	kept  int32        // what it weighs among the results that are kept
+	edges *edges       // of a durable task that has any, for the journal's snapshots
 }
+
+// edges are what a task depends on.
+type edges struct{ deps, after, follow []tutti.TaskID }
 
 // work is one tutti.Work with all that was derived from it, shared by its tasks.
 type work struct {

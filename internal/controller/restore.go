@@ -179,11 +179,19 @@ func (c *Controller) revive(p *replay) {
 		c.step(sched.ProgramUp{Program: name, PerNode: r.PerNode})
 	}
 	byClient := map[tutti.ClientID][]sched.NewTask{}
+	var ended []sched.Restored
 	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
-		if n, ok := c.reviveTask(id, p); ok {
+		n, ok := c.reviveTask(id, p)
+		if !ok {
+			continue
+		}
+		if o := p.ends[id]; o != nil {
+			ended = append(ended, c.reviveEnd(n, o))
+		} else {
 			byClient[id.Client()] = append(byClient[id.Client()], n)
 		}
 	}
+	c.step(sched.Restore{Tasks: ended})
 	for _, id := range slices.Sorted(maps.Keys(byClient)) {
 		c.step(sched.Submit{Client: id, Tasks: byClient[id]})
 	}
@@ -197,23 +205,25 @@ func (c *Controller) reviveTask(id tutti.TaskID, p *replay) (n sched.NewTask, ok
 		c.cfg.Log.Error("task of the journal is left out", "task", id, "err", err)
 		return n, false
 	}
-	r := &record{work: w, args: t.Args, blobs: t.Blobs}
-	n = c.enter(id, r, t)
-	if o := p.ends[id]; o != nil {
-		r.state, r.node = o.State, o.Node
-		r.last = &wire.Result{
-			Run:   tutti.RunID{Task: id, Attempt: o.Attempt, Epoch: c.epoch - 1},
-			Value: o.Value, Fail: o.Fail, Engine: o.Engine, Started: o.Started, Took: o.Finished - o.Started,
-		}
-		c.blobs.add(o.Value.Ref)
-		c.kept.add(c, id, r)
-		n.Ended, n.Kind = o.State, tutti.KindOf(o.Fail.Error())
-		if !o.Value.Ref.IsZero() {
-			n.Result = &sched.Place{Node: o.Node, Size: o.Value.Ref.Size}
-		}
-	}
 	c.rec.live++
-	return n, true
+	return c.enter(id, &record{work: w, args: t.Args, blobs: t.Blobs}, t), true
+}
+
+// reviveEnd adds to a record how its task had ended.
+func (c *Controller) reviveEnd(n sched.NewTask, o *wire.Outcome) sched.Restored {
+	r := c.tasks[n.ID]
+	run := tutti.RunID{Task: n.ID, Attempt: o.Attempt, Epoch: c.epoch - 1}
+	r.state, r.node = o.State, o.Node
+	r.last = &wire.Result{
+		Run: run, Value: o.Value, Fail: o.Fail, Engine: o.Engine, Started: o.Started, Took: o.Finished - o.Started,
+	}
+	c.blobs.add(o.Value.Ref)
+	c.kept.add(c, n.ID, r)
+	e := sched.Restored{NewTask: n, Run: run, State: o.State, Kind: tutti.KindOf(o.Fail.Error()), Node: tutti.NoNode, Size: o.Value.Size()}
+	if !o.Value.Ref.IsZero() {
+		e.Node = o.Node
+	}
+	return e
 }
 
 // restoring holds back the nodes of returning agents until the clients of the former life are
@@ -301,7 +311,9 @@ func (c *Controller) encodeState() []byte {
 			add(recWork, data, err)
 		}
 		t := wire.Task{N: id.N(), Args: r.args, Blobs: r.blobs}
-		t.Deps, t.After, t.Follow = c.mind.Edges(id)
+		if e := r.edges; e != nil {
+			t.Deps, t.After, t.Follow = e.deps, e.after, e.follow
+		}
 		data, err := taskRecord(id, &t, r.work)
 		add(recTask, data, err)
 		if r.state.Final() {

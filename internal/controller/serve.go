@@ -40,7 +40,7 @@ func (c *Controller) serve(l *wire.Link) {
 	case wire.RoleAgent:
 		c.serveAgent(ctx, l)
 	default:
-		l.Abort(fmt.Sprintf("the controller does not serve peers of role %q", l.Peer().Role))
+		l.Abort(fmt.Sprintf("peers of role %q are not served", l.Peer().Role)) // Admit lets none in
 	}
 }
 
@@ -91,9 +91,39 @@ func init() { // not in the declarations: the handlers refer back to the tables
 	}
 }
 
+// Admit is for wire.ServerConfig: it refuses, before a link begins, peers that this controller does
+// not serve, and those of another version of tutti: messages may mean something else there.
+func (c *Controller) Admit(p wire.Peer) ([]byte, error) {
+	var version string
+	switch p.Role {
+	case wire.RoleClient:
+		var h wire.ClientHello
+		if err := wire.Unpack(wire.Message{Header: p.Info}, &h); err != nil {
+			return nil, err
+		}
+		version = h.Version
+	case wire.RoleAgent:
+		var h wire.AgentHello
+		if err := wire.Unpack(wire.Message{Header: p.Info}, &h); err != nil {
+			return nil, err
+		}
+		if err := h.Has.Check(); err != nil {
+			return nil, err
+		}
+		version = h.Version
+	default:
+		return nil, tutti.Errorf("join cluster", tutti.Denied, "the controller does not serve peers of role %q", p.Role)
+	}
+	if version != c.cfg.Version {
+		return nil, tutti.Errorf("join cluster", tutti.Version, "this is tutti %s, the cluster runs %s", version, c.cfg.Version).
+			WithHint("use the same tutti on both sides, or restart the cluster with `tutti stop` and `tutti start`")
+	}
+	return nil, nil
+}
+
 func (c *Controller) serveClient(ctx context.Context, l *wire.Link) {
 	var h wire.ClientHello
-	if err := c.checkHello(l, &h, func() string { return h.Version }); err != nil {
+	if err := wire.Unpack(wire.Message{Header: l.Peer().Info}, &h); err != nil {
 		c.refuse(l, err)
 		return
 	}
@@ -107,11 +137,7 @@ func (c *Controller) serveClient(ctx context.Context, l *wire.Link) {
 
 func (c *Controller) serveAgent(ctx context.Context, l *wire.Link) {
 	var h wire.AgentHello
-	err := c.checkHello(l, &h, func() string { return h.Version })
-	if err == nil {
-		err = h.Has.Check()
-	}
-	if err != nil {
+	if err := wire.Unpack(wire.Message{Header: l.Peer().Info}, &h); err != nil {
 		c.refuse(l, err)
 		return
 	}
@@ -121,19 +147,6 @@ func (c *Controller) serveAgent(ctx context.Context, l *wire.Link) {
 	}
 	why := read(ctx, c, l, a, fromAgent, func() bool { return a.link == l })
 	c.do(func() { c.nodeLost(a, why) })
-}
-
-// checkHello decodes a hello and refuses one of another version of tutti: messages may mean
-// something else there.
-func (c *Controller) checkHello(l *wire.Link, h msgp.Unmarshaler, version func() string) error {
-	if err := wire.Unpack(wire.Message{Header: l.Peer().Info}, h); err != nil {
-		return err
-	}
-	if v := version(); v != c.cfg.Version {
-		return tutti.Errorf("join cluster", tutti.Version, "this is tutti %s, the cluster runs %s", v, c.cfg.Version).
-			WithHint("use the same tutti on both sides, or restart the cluster with `tutti stop` and `tutti start`")
-	}
-	return nil
 }
 
 // call has f executed by the loop and gives its result, the zero value if the loop has ended.
