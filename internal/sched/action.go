@@ -13,7 +13,8 @@ type Assign struct {
 	Run     tutti.RunID
 	Node    tutti.NodeID
 	Engines []tutti.EngineID
-	Class   *Class
+	Nodes   []tutti.NodeID // of a command that spans several whole nodes, Node first; else nil
+	Class   *Class         // the one it was submitted with
 	Deps    []tutti.TaskID
 }
 
@@ -23,14 +24,19 @@ type Recall struct {
 	Runs []tutti.RunID
 }
 
-// Abort stops runs on a node. Timeout tells a passed limit from a wish.
+// Abort stops runs on a node. Timeout tells a passed limit from a wish. Force comes if the first
+// one was not heeded within the grace: the engine, or the command, is to be killed. If that is not
+// answered either, its engines are taken for dead ([StopEngine], then [StartEngine] of the next
+// life, at which the agent ends what is left of the old one) and the run for ended.
 type Abort struct {
 	Node    tutti.NodeID
 	Runs    []tutti.RunID
 	Timeout bool
+	Force   bool
 }
 
-// Ack tells a node that the ends of these runs are known and need not be kept.
+// Ack tells a node that the ends of these runs are known and need not be kept. Every [Done] is
+// answered with one, after all that follows from it.
 type Ack struct {
 	Node tutti.NodeID
 	Runs []tutti.RunID
@@ -54,7 +60,8 @@ type Repeat struct {
 	Why     string
 }
 
-// Drop says that nothing needs a finished task's result any more.
+// Drop says that nothing needs a finished task's result any more: its client has forgotten it and
+// no task waits for it. It comes once, after Finish; the scheduler does not know the task any more.
 type Drop struct{ Task tutti.TaskID }
 
 // Recompute says that a finished task runs again because its result was lost and is needed.
@@ -81,8 +88,9 @@ type Acquire struct {
 	Nodes int
 }
 
-// NodeIdle says that a node has had no work for its pool's idle time, or is drained and empty: it
-// may be given back.
+// NodeIdle says that a node has had no work for its pool's idle time, and no results that somebody
+// may ask for; or is drained, has no work, and no results that tasks depend on: it may be given
+// back. Nothing more is assigned to it until [NodeDrain] with Off.
 type NodeIdle struct{ Node tutti.NodeID }
 
 // Throttle asks a client to stop submitting (On), or to go on.

@@ -24,7 +24,9 @@ type NodeUp struct {
 	Runs    []Held
 }
 
-// Held is a run that a returning agent has: waiting or running on it.
+// Held is a run that a returning agent has: waiting or running on it. Runs of one engine stand in
+// the order in which they run. A run that has ended but was not acknowledged is listed too, without
+// engines; its [Done] must follow.
 type Held struct {
 	Run     tutti.RunID
 	Engines []tutti.EngineID // empty for a command
@@ -108,6 +110,27 @@ type Class struct {
 	Retry    tutti.Retry
 	Limit    time.Duration
 	Target   tutti.EngineID // NoEngine for any
+	Durable  bool           // outlives its client
+}
+
+// Restore is what a controller that was started again tells first. Tasks had ended before; they are
+// known from then on as if they had ended here, so that others can depend on them, and no [Finish]
+// follows. Tasks that had not ended come after it by [Submit], then the agents by [NodeUp], then
+// [ProgramUp]. Tasks for an engine that was there wait a minute for it to come back.
+type Restore struct {
+	Tasks   []Restored
+	Engines tutti.EngineID // how many engine numbers were given out: the next new engine gets this one
+}
+
+// Restored is a task that had ended.
+type Restored struct {
+	NewTask
+	Run   tutti.RunID // the last, zero if there was none
+	State tutti.State // Done, Errored or Stopped
+	Kind  tutti.Kind  // of the error
+	Cause tutti.TaskID
+	Node  tutti.NodeID // where its result lies if that is a blob, else NoNode
+	Size  int64        // bytes of the result
 }
 
 // Started says that runs have begun. It may be left out for runs that end soon: [Done] implies it.
@@ -189,6 +212,7 @@ func (ProgramDown) event()   {}
 func (EngineUp) event()      {}
 func (EngineDown) event()    {}
 func (Submit) event()        {}
+func (Restore) event()       {}
 func (Started) event()       {}
 func (Done) event()          {}
 func (Returned) event()      {}
