@@ -11,7 +11,7 @@ import (
 // it knows. The error, of kind Internal, names the first that does not hold. Tests call it after
 // every Step.
 func (s *State) Check() error {
-	v := &verifier{s: s, where: map[ref]string{}, slots: map[*shape]int{}, ready: map[*shape]int{}}
+	v := &verifier{s: s, where: make([]string, s.tasks.next+1), slots: map[*shape]int{}, ready: map[*shape]int{}}
 	v.queues()
 	v.nodes()
 	v.engines()
@@ -25,7 +25,7 @@ func (s *State) Check() error {
 // verifier gathers what Check counts anew.
 type verifier struct {
 	s     *State
-	where map[ref]string // the list each task stands in
+	where []string // by task: the list each task stands in
 	slots map[*shape]int
 	ready map[*shape]int
 	err   error
@@ -38,9 +38,16 @@ func (v *verifier) hold(ok bool, format string, args ...any) {
 	}
 }
 
+// of notes an invariant of a task that does not hold; it costs nothing where it does.
+func (v *verifier) of(ok bool, t *task, what string) {
+	if !ok {
+		v.hold(false, "task %v %s", t.id, what)
+	}
+}
+
 // in notes that a task stands in a list; no task stands in two.
 func (v *verifier) in(r ref, list string) {
-	v.hold(v.where[r] == "", "task %v stands in %s and %s", v.s.tasks.at(r).id, v.where[r], list)
+	v.of(v.where[r] == "", v.s.tasks.at(r), "stands in two lists")
 	v.where[r] = list
 }
 
@@ -50,7 +57,7 @@ func (v *verifier) line(l *line, name string) (all []ref) {
 	prev := ref(0)
 	for r := l.head; r != 0; r = v.s.tasks.at(r).next {
 		t := v.s.tasks.at(r)
-		v.hold(t.seq > last && t.prev == prev && t.flags&isLate == 0, "%s: task %v is out of order", name, t.id)
+		v.of(t.seq > last && t.prev == prev && t.flags&isLate == 0, t, "is out of order")
 		last, prev = t.seq, r
 		all = append(all, r)
 		if v.err != nil {
@@ -67,8 +74,8 @@ func (v *verifier) line(l *line, name string) (all []ref) {
 	v.hold(len(all) == l.n, "%s: %d tasks, counted as %d", name, len(all), l.n)
 	for _, r := range all {
 		v.in(r, name)
-		v.hold(v.s.tasks.at(r).state == tutti.Ready, "%s: task %v is %v", name, v.s.tasks.at(r).id, v.s.tasks.at(r).state)
-		v.hold(v.s.tasks.at(r).pending == 0, "%s: task %v has dependencies that have not ended", name, v.s.tasks.at(r).id)
+		t := v.s.tasks.at(r)
+		v.of(t.state == tutti.Ready && t.pending == 0, t, "stands in line and is not ready")
 	}
 	return all
 }
@@ -78,8 +85,8 @@ func (v *verifier) queues() {
 	check := func(q *queue) {
 		for _, r := range v.line(&q.line, "a queue") {
 			t := v.s.tasks.at(r)
-			v.hold(t.queue == q && t.kind.shape == q.shape && t.kind.prio == q.prio && v.s.clientOf(t) == q.client,
-				"task %v is in the wrong queue", t.id)
+			v.of(t.queue == q && t.kind.shape == q.shape && t.kind.prio == q.prio && v.s.clientOf(t) == q.client,
+				t, "is in the wrong queue")
 		}
 		v.ready[q.shape] += q.n
 		total += q.n
@@ -187,7 +194,7 @@ func (v *verifier) slot(sl *slot) {
 	for r := sl.head; r != 0; r = v.s.tasks.at(r).next {
 		t := v.s.tasks.at(r)
 		v.in(r, "a slot")
-		v.hold(t.flying() && t.slot == sl && t.prev == prev && t.kind.shape == sl.shape, "task %v is in the wrong slot", t.id)
+		v.of(t.flying() && t.slot == sl && t.prev == prev && t.kind.shape == sl.shape, t, "is in the wrong slot")
 		if t.flags&isRecalled != 0 {
 			asked++
 		}
@@ -214,8 +221,8 @@ func (v *verifier) results(n *node) {
 	for r := n.results; r != 0; r = v.s.tasks.at(r).next {
 		t := v.s.tasks.at(r)
 		v.in(r, "results")
-		v.hold(t.state == tutti.Done && t.flags&(isBlob|isGone) == isBlob && t.node == n.id && t.prev == prev,
-			"task %v has no result on node %s", t.id, n.name)
+		v.of(t.state == tutti.Done && t.flags&(isBlob|isGone) == isBlob && t.node == n.id && t.prev == prev,
+			t, "is listed for a result that it has not there")
 		kept++
 		if t.users > 0 {
 			needed++
@@ -335,21 +342,21 @@ func (v *verifier) task(r ref, t *task) {
 	waits := t.pending > 0 || t.more != nil && t.more.delay != nil
 	switch {
 	case t.state == tutti.Waiting:
-		v.hold(waits && list == "", "task %v waits for nothing", t.id)
+		v.of(waits && list == "", t, "waits for nothing")
 	case t.state == tutti.Ready:
-		v.hold(list == "a queue" || list == "an engine's line", "task %v is ready and in no queue", t.id)
-		v.hold((t.queue != nil) == (list == "a queue"), "task %v does not know its queue", t.id)
+		v.of(list == "a queue" || list == "an engine's line", t, "is ready and in no queue")
+		v.of((t.queue != nil) == (list == "a queue"), t, "does not know its queue")
 	case t.flying():
-		v.hold(list == "a slot", "task %v is %v and in no slot", t.id, t.state)
-		v.hold(t.attempt > 0, "task %v runs for the zeroth time", t.id)
+		v.of(list == "a slot", t, "is sent and in no slot")
+		v.of(t.attempt > 0, t, "runs for the zeroth time")
 	default:
-		v.hold(list == "" || list == "results", "task %v has ended and stands in %s", t.id, list)
-		v.hold(t.in == 0 && t.flags&isEnding == 0, "task %v has ended and still waits", t.id)
-		v.hold(t.flags&isForgot == 0 || t.out != 0, "task %v is needed by nobody and was not dropped", t.id)
+		v.of(list == "" || list == "results", t, "has ended and stands in line")
+		v.of(t.in == 0 && t.flags&isEnding == 0, t, "has ended and still waits")
+		v.of(t.flags&isForgot == 0 || t.out != 0, t, "is needed by nobody and was not dropped")
 	}
-	v.hold(t.state != tutti.Done || t.flags&isGone == 0 || t.users == 0 || v.flyingUsers(t), "the result of task %v is lost and needed", t.id)
-	v.hold(t.slot == nil || t.flying(), "task %v is %v in a slot", t.id, t.state)
-	v.hold(t.kind.refs > 0 && v.s.kinds.kinds[t.kind.key] == t.kind, "the kind of task %v is forgotten", t.id)
+	v.of(t.state != tutti.Done || t.flags&isGone == 0 || t.users == 0 || v.flyingUsers(t), t, "has a result that is lost and needed")
+	v.of(t.slot == nil || t.flying(), t, "is in a slot and not sent")
+	v.of(t.kind.refs > 0 && v.s.kinds.kinds[t.kind.key] == t.kind, t, "has a kind that is forgotten")
 }
 
 // flyingUsers reports whether all that need a lost result were sent off already.
@@ -384,7 +391,7 @@ func (v *verifier) shapes() {
 }
 
 func (v *verifier) edges() {
-	count, pending, users := 0, map[ref]int32{}, map[ref]int32{}
+	count, pending, users := 0, make([]int32, v.s.tasks.next+1), make([]int32, v.s.tasks.next+1)
 	for _, c := range v.s.order {
 		for r := range c.index.each {
 			prev := ref(0)
@@ -409,8 +416,7 @@ func (v *verifier) edges() {
 	for _, c := range v.s.order {
 		for r := range c.index.each {
 			t := v.s.tasks.at(r)
-			v.hold(t.pending == pending[r] && t.users == users[r], "task %v waits for %d and has %d users, counted as %d and %d",
-				t.id, pending[r], users[r], t.pending, t.users)
+			v.of(t.pending == pending[r] && t.users == users[r], t, "has edges that are not counted")
 		}
 	}
 }

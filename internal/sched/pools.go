@@ -17,7 +17,6 @@ type pool struct {
 	fails   int // in a row
 	notNow  int64
 	why     string
-	timer   timer
 }
 
 // horizon is the run time that one node is expected to get through before it pays to have another:

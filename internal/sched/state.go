@@ -91,7 +91,6 @@ type scratch struct {
 	runs    []tutti.RunID
 	places  []Place
 	batch   []ref
-	gang    []*engine
 }
 
 // New makes a scheduler that knows nothing yet.
