@@ -51,6 +51,7 @@ func SendFDs(c *net.UnixConn, msg []byte, files ...*os.File) error {
 func RecvFDs(c *net.UnixConn, buf []byte) (n int, files []*os.File, err error) {
 	oob := make([]byte, unix.CmsgSpace(4*maxFDs))
 	n, oobn, flags, _, err := c.ReadMsgUnix(buf, oob)
+	n = max(n, 0) // some errors come with -1
 	files, bad := parseRights(oob[:oobn])
 	switch {
 	case errors.Is(err, io.EOF):

@@ -134,6 +134,23 @@ func TestCutControlMessage(t *testing.T) {
 	}
 }
 
+func TestRecvAfterReset(t *testing.T) {
+	a, b := pair(t)
+	a.Write([]byte("unread"))
+	b.Write([]byte("x"))
+	a.Close() // with unread bytes: the peer sees a reset
+	buf := make([]byte, 8)
+	for {
+		n, _, err := RecvFDs(b, buf)
+		if n < 0 {
+			t.Fatal(n, err)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
 func FuzzControlMessages(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(unix.UnixCredentials(&unix.Ucred{Pid: 1}))
