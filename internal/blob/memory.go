@@ -2,7 +2,6 @@ package blob
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"sync"
 
@@ -84,15 +83,13 @@ func sorted(op string, err error) error {
 // poison is what a recycled byte looks like in checking mode.
 const poison = 0xdb
 
-const poison8 = poison * 0x0101010101010101
-
 func fillPoison(b []byte) {
-	for len(b) >= 8 {
-		binary.LittleEndian.PutUint64(b, poison8)
-		b = b[8:]
+	if len(b) == 0 {
+		return
 	}
-	for i := range b {
-		b[i] = poison
+	b[0] = poison
+	for n := 1; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
 	}
 }
 

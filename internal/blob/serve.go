@@ -92,7 +92,14 @@ func (e *session) handle(ctx context.Context, m *message) error {
 			e.opened(m, it, err)
 		})
 	case kindCreate:
-		e.later(func() { e.create(ctx, m) })
+		if b := e.store.tryBegin(e.holder, m.ref.Size); b != nil {
+			e.created(m, b, nil)
+			return nil
+		}
+		e.later(func() {
+			b, err := e.store.begin(ctx, e.holder, tutti.BlobID{}, m.ref.Size)
+			e.created(m, b, err)
+		})
 	case kindSeal:
 		e.seal(m)
 	case kindHold:
@@ -154,8 +161,8 @@ func located(at place, m *message) *message {
 	return m
 }
 
-func (e *session) create(ctx context.Context, m *message) {
-	b, err := e.store.begin(ctx, e.holder, tutti.BlobID{}, m.ref.Size)
+// created answers a question for a buffer.
+func (e *session) created(m *message, b *build, err error) {
 	if err != nil {
 		e.answer(m, nil, err)
 		return

@@ -412,6 +412,22 @@ func (s *Store) begin(ctx context.Context, h Holder, id tutti.BlobID, size int64
 	return b, nil
 }
 
+// tryBegin is begin where a warm slot is free, else nil.
+func (s *Store) tryBegin(h Holder, size int64) *build {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || size <= 0 || size > s.pool.limit {
+		return nil
+	}
+	sl, ok := s.pool.take(size)
+	if !ok {
+		return nil
+	}
+	b := &build{size: size, at: place{slot: sl}, holder: h}
+	s.builds[b] = struct{}{}
+	return b
+}
+
 // abort ends a build that is not to become a blob.
 func (s *Store) abort(b *build) {
 	s.mu.Lock()
