@@ -14,6 +14,7 @@ func (s *Store) allocate(ctx context.Context, size int64) (place, error) {
 		return place{}, nil
 	}
 	for {
+		// Each turn may spill a blob, which takes as long as the disk wants.
 		if err := ctx.Err(); err != nil {
 			return place{}, tutti.E("make blob", tutti.KindOf(err), err)
 		}
@@ -57,6 +58,8 @@ func (s *Store) attempt(size int64, evict bool) (at place, again bool, err error
 // victim is the item to spill for a segment of need bytes or one slot, nil where that would not
 // help: if all that could be spilled were too little, it may as well stay. mu is held.
 func (s *Store) victim(need, slotSize int64) *item {
+	// A slot of the right size is worth more than the oldest blob, whose going may free a few pages
+	// in a segment that stays.
 	if slotSize <= largest {
 		if it := s.cold.oldest(slotSize); it != nil {
 			return it
@@ -117,16 +120,23 @@ func (s *Store) freeze(it *item) error {
 	s.unlock()
 	f, err := s.write(from, it.ref.Size)
 	s.mu.Lock()
+	s.frozen(it, f, err)
+	return err
+}
+
+// frozen ends a spill that was written to f, or failed: the item moves there only if nobody came
+// meanwhile to read it, and somebody still refers to it. mu is held.
+func (s *Store) frozen(it *item, f *file, err error) {
 	it.spill = false
 	switch {
-	case err != nil:
+	case err != nil: // it stays where it is, and so does everything else
 	case it.pins > 0 || len(it.refs) == 0:
 		s.vacate(place{file: f})
 	default:
+		from := it.at.slot
 		it.at = place{file: f}
 		it.ref.Sum = f.sum
 		s.vacate(place{slot: from})
 	}
 	s.retire(it)
-	return err
 }

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -109,5 +110,35 @@ func BenchmarkSmallHere(b *testing.B) {
 		}
 		l.Release()
 		a.Drop(r)
+	}
+}
+
+// 100 MB from one node to another, over the loopback.
+func BenchmarkFetch(b *testing.B) {
+	for _, secure := range []bool{false, true} {
+		b.Run(fmt.Sprintf("100MB/tls=%v", secure), func(b *testing.B) {
+			from, to := benchStore(b, 1<<30), benchStore(b, 1<<30)
+			srv := httptest.NewUnstartedServer(Handler(from, nil))
+			var cfg FetchConfig
+			if secure {
+				srv.TLS, cfg.TLS = authority(b)
+				srv.StartTLS()
+			} else {
+				srv.Start()
+			}
+			defer srv.Close()
+			f := NewFetcher(to, cfg)
+			defer f.Close()
+			r := mustPut(b, from.As("a"), content(1, hundredMB))
+			b.SetBytes(hundredMB)
+			for b.Loop() {
+				l, err := f.Fetch(ctx, "x", r, []string{srv.Listener.Addr().String()}, View)
+				if err != nil {
+					b.Fatal(err)
+				}
+				l.Release()
+				to.DropHolder("x")
+			}
+		})
 	}
 }

@@ -42,8 +42,8 @@ func (s *Store) all(f func(*item) error) error {
 	return nil
 }
 
-// checkPlaces: bytes in memory and on disk are what the blobs and builds have. A blob that is
-// just moving has a second place, known only to who moves it: then sums are lower bounds.
+// checkPlaces: each blob and build lies in one place, nobody else in the same one, and bytes in
+// memory and on disk are what they have together.
 func (s *Store) checkPlaces() error {
 	users := map[slot]string{}
 	var disk int64
@@ -75,6 +75,7 @@ func (s *Store) checkPlaces() error {
 			err = enter(b.at, b.size, "a builder of "+string(b.holder))
 		}
 	}
+	// What is on the way has a place that nobody's books show: the sums wait for a quiet moment.
 	if err != nil || moving || s.starting > 0 {
 		return err
 	}
@@ -84,6 +85,7 @@ func (s *Store) checkPlaces() error {
 	return s.pool.check(users, s.making)
 }
 
+// checkHolders: the index by holder and the references of the blobs say the same.
 func (s *Store) checkHolders() error {
 	n := 0
 	for _, it := range s.blobs {
@@ -105,6 +107,7 @@ func (s *Store) checkHolders() error {
 	return nil
 }
 
+// checkCold: listed for spilling is what may be spilled, and nothing else.
 func (s *Store) checkCold() error {
 	n := 0
 	err := s.all(func(it *item) error {
@@ -128,6 +131,7 @@ func (s *Store) checkCold() error {
 	return err
 }
 
+// checkPoison: in checking mode nobody has written into a slot that is free.
 func (s *Store) checkPoison() error {
 	if !s.cfg.Poison {
 		return nil

@@ -70,9 +70,9 @@ func def[T int | int64 | time.Duration](v *T, d T) {
 
 // Fetch leases a blob, after copying it here from one of the peers ("host:port" each) that have
 // it, if it is not here already. With the lease, holder has one reference, to be dropped like any
-// other. Several peers share the work; what one does not finish, the next goes on with; where
-// none can be reached at all, it goes through the relay. Who asks for a blob that is
-// already under way waits for that. Each piece is verified by its checksum, the whole by ref.Sum if that is known.
+// other. Several peers share the work; what one does not finish, the next goes on with; where none
+// can be reached at all, it goes through the relay. Who asks for a blob that is already under way
+// waits for that. Each piece is verified by its checksum, the whole by ref.Sum if that is known.
 //
 // Errors: NotFound (no peer has it), Lost (no peer can be reached, or all broke off), Denied,
 // Corrupt (it came wrong, again and again), Full, Canceled, Closed.
@@ -100,6 +100,7 @@ func (f *Fetcher) join(ctx context.Context, at Space, ref tutti.Ref, peers []str
 	f.mu.Lock()
 	fl := f.flights[ref.Blob]
 	if fl == nil {
+		// Not the asker's context: if he leaves, others may still want it.
 		fctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		fl = &flight{cancel: cancel, done: make(chan struct{})}
 		f.flights[ref.Blob] = fl
@@ -161,6 +162,7 @@ func (f *Fetcher) copyHere(ctx context.Context, ref tutti.Ref, peers []string) e
 	case <-ctx.Done():
 		return tutti.E("fetch blob", tutti.Canceled, ctx.Err())
 	}
+	// Written where it will lie: there is no other copy on the way.
 	b, err := f.store.begin(ctx, inFlight, ref.Blob, ref.Size)
 	if err != nil {
 		return err
@@ -187,8 +189,8 @@ func (f *Fetcher) copyHere(ctx context.Context, ref tutti.Ref, peers []string) e
 	return err
 }
 
-// Close waits until nothing is under way and closes the connections. Whoever still waits in Fetch should be
-// cancelled first.
+// Close waits until nothing is under way and closes the connections. Whoever still waits in Fetch
+// should be cancelled first.
 func (f *Fetcher) Close() {
 	f.wg.Wait()
 	f.direct.CloseIdleConnections()

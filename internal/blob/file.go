@@ -66,6 +66,7 @@ func (s *Store) write(from slot, n int64) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
+	// In steps, so that the checksum is taken of bytes that the copy then finds in the cache.
 	const step = 4 << 20
 	for off := int64(0); off < n && err == nil; off += step {
 		part := b[off:min(off+step, n)]
@@ -86,7 +87,8 @@ func (s *Store) write(from slot, n int64) (*file, error) {
 	return nil, s.noRoom(n, err)
 }
 
-// finish closes a file that was written through a mapping, here or in another process.
+// finish closes a file that was written through a mapping, here or in another process, and takes
+// its checksum, by which open knows it again.
 func (f *file) finish() error {
 	b, err := f.mem.view(0, f.size, false)
 	if err != nil {
@@ -98,7 +100,9 @@ func (f *file) finish() error {
 	return nil
 }
 
-// open maps the file and sees whether it is still what was written.
+// open maps the file and sees whether it is still what was written: others can reach the folder,
+// and reading beyond the end of a file that was cut would be a SIGBUS. It reads all of it, which
+// also brings it into the page cache. Errors: NotFound, Corrupt, Full.
 func (f *file) open() (*memory, error) {
 	seg, err := shm.Open(f.path)
 	if err != nil {
@@ -173,7 +177,8 @@ func (s *Store) thaw(ctx context.Context, it *item) (pinned bool, err error) {
 	return err == nil, err
 }
 
-// warm copies a file into a slot, if one can be had without spilling another blob.
+// warm copies a file into a slot, if one can be had without spilling another blob: two blobs that
+// push each other out at every turn would be slower than a mapped file, which the system caches anyway.
 func (s *Store) warm(from *memory) slot {
 	for again := true; again; {
 		var at place

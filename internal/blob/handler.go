@@ -159,10 +159,11 @@ func parseDigits(s string) (int64, error) {
 }
 
 // Forward passes a request for a blob on through rt, and the answer back in pieces as they come:
-// what a controller does for nodes between which a firewall stands. out is the request to make, its URL
-// naming the node that has the blob; w is the answer to who asked. The blob is never held as
-// a whole. An error means that the answer has not begun; it is of kind Lost. It is called in a
-// handler, which it ends by http.ErrAbortHandler where the answer breaks off, so that who asked sees that too.
+// what a controller does for nodes between which a firewall stands. out is the request to make,
+// its URL naming the node that has the blob; w is the answer to who asked. The blob is never held
+// as a whole. An error means that the answer has not begun; it is of kind Lost. It is called in a
+// handler, which it ends by http.ErrAbortHandler where the answer breaks off, so that who asked
+// sees that too.
 func Forward(w http.ResponseWriter, out *http.Request, rt http.RoundTripper) error {
 	resp, err := rt.RoundTrip(out)
 	if err != nil {

@@ -438,7 +438,7 @@ func TestForwardStreams(t *testing.T) {
 }
 
 // authority makes certificates that trust each other.
-func authority(t *testing.T) (server, client *tls.Config) {
+func authority(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	tmpl := &x509.Certificate{

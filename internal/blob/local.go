@@ -24,7 +24,8 @@ type Local struct {
 	err   error  // why the connection ended
 }
 
-// call waits for an answer.
+// call is a question that waits for its answer. When the asker has left it stays in the books,
+// because the answer may bring a lease that must be given back.
 type call struct {
 	asked *message
 	reply chan answer // of capacity 1
@@ -63,7 +64,8 @@ func (l *Local) Close() error {
 // Done is closed when the connection has ended, by Close or because the store's process is gone.
 func (l *Local) Done() <-chan struct{} { return l.done }
 
-// read receives answers until the connection ends.
+// read receives answers until the connection ends. It never waits for anything but the socket, so
+// that one slow reader of answers cannot hold up the others.
 func (l *Local) read() {
 	defer close(l.done)
 	defer l.link.drain()

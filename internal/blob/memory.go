@@ -40,7 +40,8 @@ func (m *memory) view(off, n int64, write bool) ([]byte, error) {
 	return (*p)[off : off+n : off+n], nil
 }
 
-// private maps n bytes from off for one reader, who may write; see [Private].
+// private maps, each time anew, since a mapping that was written into cannot show another blob;
+// it maps n bytes from off for one reader, who may write; see [Private].
 func (m *memory) private(off, n int64) ([]byte, error) {
 	b, err := m.Map(off, min(pages(n), m.Size()-off), shm.Private)
 	if err != nil {

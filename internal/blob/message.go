@@ -26,9 +26,10 @@ import (
 //	64 sum       its CRC-32C, 0 if not known
 //	68 nothing
 //
-// The peer asks (open, create, seal, hold) and is answered, by result or failure; it tells (abort, release, drop)
-// and is not. A descriptor comes once for each segment, before or with the first answer that
-// names it; the peer keeps it, and its mappings, until it is told to forget the segment.
+// The peer asks (open, create, seal, hold) and is answered, by result or failure; it tells (abort,
+// release, drop) and is not. A descriptor comes once for each segment, before or with the first
+// answer that names it; the peer keeps it, and its mappings, until it is told to forget the
+// segment.
 const (
 	messageSize = 72
 	maxText     = 4096

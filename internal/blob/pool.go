@@ -8,11 +8,13 @@ import (
 	"slices"
 )
 
+// smallest is the smallest slot: a page, since each slot can be mapped by itself.
+var smallest = int64(os.Getpagesize())
+
 const (
-	smallest = 4 << 10  // the smallest slot, a page
-	largest  = 1 << 20  // the largest slot that shares its segment with others
-	slab     = 16 << 20 // a segment of slots holds at most this much
-	perSlab  = 256      // and at most that many
+	largest = 1 << 20  // the largest slot that shares its segment with others
+	slab    = 16 << 20 // a segment of slots holds at most this much
+	perSlab = 256      // and at most that many
 )
 
 // pool says which pieces of which segments are free. It is plain data: it maps, makes and frees
@@ -46,6 +48,7 @@ type slot struct {
 	n   int
 }
 
+// off is where the slot begins in its segment.
 func (s slot) off() int64 { return int64(s.n) * s.seg.slot }
 
 func newPool(limit int64) *pool {
@@ -83,6 +86,7 @@ func (p *pool) fresh(size int64) (segment, slot int64) {
 func (p *pool) take(size int64) (slot, bool) {
 	want := roundUp(size)
 	if want <= largest {
+		// The last in the list got a slot back last, or is the one that is being filled.
 		list := p.partial[want]
 		if len(list) == 0 {
 			return slot{}, false
@@ -102,7 +106,7 @@ func (p *pool) take(size int64) (slot, bool) {
 	return p.pop(p.whole[best]), true
 }
 
-// pop takes the warmest slot of g, which has one.
+// pop takes the warmest slot of g, which has one, and forgets g where it was the last.
 func (p *pool) pop(g *segment) slot {
 	n := g.free[len(g.free)-1]
 	g.free = g.free[:len(g.free)-1]
@@ -139,7 +143,8 @@ func (p *pool) add(g *segment) {
 	p.list(g)
 }
 
-// put takes a slot back.
+// put takes a slot back. The segment counts as idle from now, whether or not this was its last slot
+// in use.
 func (p *pool) put(s slot) {
 	if s.seg.free = append(s.seg.free, s.n); len(s.seg.free) == 1 {
 		p.list(s.seg)
@@ -148,7 +153,9 @@ func (p *pool) put(s slot) {
 	s.seg.idle = p.tick
 }
 
-// reserve counts n bytes of a segment to be made, false where the limit forbids it.
+// reserve counts n bytes of a segment to be made, false where the limit forbids it. They are
+// counted before they exist, since two who make segments at the same time must not pass the limit
+// together.
 func (p *pool) reserve(n int64) bool {
 	if n > p.limit-p.bytes {
 		return false

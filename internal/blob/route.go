@@ -17,6 +17,7 @@ import (
 )
 
 const (
+	// What is counted is kept short of what a person would call hanging.
 	tries    = 8        // failures of one route, by all its streams, before it is given up
 	progress = 64 << 10 // bytes after which a failure is no longer held against a route
 	pause    = 50 * time.Millisecond
@@ -51,7 +52,8 @@ func newRoutes(peers []string, relay bool) *routes {
 	return r
 }
 
-// pick is the next route in turn: direct ones while there are any, nil if all have failed.
+// pick is the next route in turn, so that streams spread over the peers: direct ones while there
+// are any, then relayed ones, nil if all have failed.
 func (r *routes) pick() *route {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +69,8 @@ func (r *routes) pick() *route {
 	return nil
 }
 
-// report says how a request went: got bytes, then err. It is dead at once where asking again cannot help.
+// report says how a request went: got bytes, then err. It is dead at once where asking again
+// cannot help.
 func (r *routes) report(w *route, got int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,6 +129,7 @@ func (f *Fetcher) pieces(ctx context.Context, ref tutti.Ref, dst []byte, peers [
 	ways := newRoutes(peers, f.cfg.Relay != nil)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	// Streams take pieces as they get on: a slow peer does few.
 	work := make(chan int, n)
 	for i := range n {
 		work <- i
@@ -212,6 +216,7 @@ func (f *Fetcher) get(ctx context.Context, w *route, ref tutti.Ref, off int64, d
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stalled := tutti.Errorf("fetch blob", tutti.Lost, "%s sent nothing for %v", w.peer, f.cfg.Stall)
+	// A deadline for the whole would punish what is merely large: only silence counts.
 	alarm := time.AfterFunc(f.cfg.Stall, func() { cancel(stalled) })
 	defer alarm.Stop()
 	resp, err := f.request(ctx, w, ref, off, off+int64(len(dst)))

@@ -31,11 +31,11 @@ type session struct {
 }
 
 // Serve lets another process of the node use the store, at the other end of a Unix socket, as
-// holder; that process calls [Connect]. It returns when the peer has closed the connection or died, or ctx has ended (then
-// it closes the connection). The peer's leases and unsealed builders have ended by then; its
-// references stay, until the caller has seen to those that matter and calls [Store.DropHolder].
-// The error is nil after an orderly end or a death; else Corrupt or Version (nonsense came),
-// Canceled.
+// holder; that process calls [Connect]. It returns when the peer has closed the connection or
+// died, or ctx has ended (then it closes the connection). The peer's leases and unsealed builders
+// have ended by then; its references stay, until the caller has seen to those that matter and
+// calls [Store.DropHolder]. The error is nil after an orderly end or a death; else Corrupt or
+// Version (nonsense came), Canceled.
 func (s *Store) Serve(ctx context.Context, conn *net.UnixConn, holder Holder) error {
 	e := &session{
 		store: s, holder: holder, link: newMessages(conn), slow: make(chan struct{}, atOnce),
@@ -139,6 +139,7 @@ func (e *session) opened(m *message, it *item, err error) {
 		e.answer(m, nil, err)
 		return
 	}
+	// It is the peer's before the answer is sent: if the peer dies in between, end finds it.
 	e.mu.Lock()
 	e.last++
 	handle := e.last
@@ -222,7 +223,9 @@ func (e *session) answer(m *message, r *message, err error) {
 	}
 }
 
-// forgotten says of which segments the peer knows that are no more; sendMu is held.
+// forgotten tells with the next answer, not at once: the pages of a destroyed segment were given
+// back to the system already, so a peer that asks nothing keeps no more than an empty mapping. It
+// says of which segments the peer knows that are no more; sendMu is held.
 func (e *session) forgotten() (out []*message) {
 	trims := e.store.trims.Load()
 	if trims == e.trims {
@@ -240,7 +243,8 @@ func (e *session) forgotten() (out []*message) {
 	return out
 }
 
-// end gives back what the peer had.
+// end gives back what the peer had. It may be used again at once: when a process dies the kernel
+// takes its memory down before its sockets, and a child that it forked shares the socket too.
 func (e *session) end() {
 	for _, it := range e.leases {
 		e.store.unpin(it)

@@ -36,11 +36,12 @@ type Mode uint8
 
 // The modes of a lease.
 const (
-	// View shows the bytes as they lie in shared memory. They must not be written: in another
-	// process than the store's a write is a fault. It costs nothing once the segment is warm.
+	// View shows the bytes as they lie in shared memory, by a mapping that cannot be written: a
+	// write is a fault that no recover catches. It costs nothing once the segment is warm.
 	View Mode = iota
 	// Private shows a copy on write: the reader may write into it, and nobody else sees that. It
-	// costs a fresh mapping each time, about a tenth of what a copy costs, and a page fault for each page written.
+	// costs a fresh mapping each time, about a tenth of what a copy costs, and a page fault for
+	// each page written.
 	Private
 )
 

@@ -3,7 +3,6 @@ package blob
 import (
 	"container/list"
 	"context"
-	"fmt"
 	"hash/crc32"
 	"os"
 	"sync"
@@ -44,34 +43,6 @@ type Store struct {
 	segment  uint64   // of segments
 	garbage  []func() // what is to be destroyed as soon as mu is free: it may take long
 	closed   bool
-}
-
-// place is where bytes lie: in a slot, in a file, or nowhere, where there are none.
-type place struct {
-	slot slot
-	file *file
-}
-
-// item is one sealed blob. Its fields are guarded by the store's mu.
-type item struct {
-	ref   tutti.Ref
-	refs  map[Holder]int
-	at    place
-	pins  int           // leases: who reads it where it lies
-	spill bool          // is being copied to a file
-	load  chan struct{} // not nil: is being read back; closed at the end
-	cold  *list.Element // its place in the store's lru; nil: cannot be spilled as it is now
-	since uint64        // when it came there
-}
-
-func (it *item) busy() bool { return it.pins > 0 || it.spill || it.load != nil }
-
-// build is one blob being written; owned by who writes it, known to the store for its accounts.
-type build struct {
-	id     tutti.BlobID // zero: the store names it when it is sealed
-	size   int64
-	at     place
-	holder Holder
 }
 
 // Open makes a store and removes what dead processes left in its folders.
@@ -189,8 +160,8 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// Sum fills in the reference's checksum, reading the blob once if nobody has before. Errors are those of
-// [Space.Open].
+// Sum fills in the reference's checksum, reading the blob once if nobody has before. Errors are
+// those of [Space.Open].
 func (s *Store) Sum(ctx context.Context, ref tutti.Ref) (tutti.Ref, error) {
 	it, err := s.pin(ctx, ref)
 	if err != nil {
@@ -212,7 +183,8 @@ func (s *Store) Sum(ctx context.Context, ref tutti.Ref) (tutti.Ref, error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// unlock frees mu and then destroys what was thrown away under it.
+// unlock frees mu and then destroys what was thrown away under it: unmapping a large segment or
+// removing a file on a network disk takes too long for everybody else to wait.
 func (s *Store) unlock() {
 	g := s.garbage
 	s.garbage = nil
@@ -233,288 +205,3 @@ func (s *Store) discard(gone []*segment) {
 		})
 	}
 }
-
-// retire is called where an item may have lost its last reference or its last user; mu is held.
-func (s *Store) retire(it *item) {
-	if len(it.refs) == 0 && s.blobs[it.ref.Blob] == it {
-		delete(s.blobs, it.ref.Blob)
-		s.dying[it] = struct{}{}
-	}
-	s.chill(it)
-	if len(it.refs) > 0 || it.busy() {
-		return
-	}
-	delete(s.dying, it)
-	s.vacate(it.at)
-	it.at = place{}
-}
-
-// chill enters an item among the cold ones, or takes it out, as its state is now; mu is held.
-func (s *Store) chill(it *item) {
-	want := len(it.refs) > 0 && !it.busy() && it.at.slot.seg != nil
-	switch {
-	case want && it.cold == nil:
-		s.cold.push(it)
-	case !want && it.cold != nil:
-		s.cold.remove(it)
-	}
-}
-
-// vacate gives a place back; mu is held.
-func (s *Store) vacate(p place) {
-	if f := p.file; f != nil {
-		s.disk -= f.size
-		s.unlink(f)
-		s.garbage = append(s.garbage, f.close())
-	}
-	if p.slot.seg == nil {
-		return
-	}
-	if s.cfg.Poison {
-		if b, err := p.slot.seg.mem.view(p.slot.off(), p.slot.seg.slot, true); err == nil {
-			fillPoison(b)
-		}
-	}
-	s.pool.put(p.slot)
-	if s.closed {
-		s.discard(s.pool.clear())
-	}
-}
-
-// unlink has a file's name removed; who maps it keeps it. mu is held.
-func (s *Store) unlink(f *file) {
-	s.garbage = append(s.garbage, func() { _ = shm.Remove(f.path) }) // what stays is stale, and the next start's
-}
-
-// hold adds a reference; mu is held.
-func (s *Store) hold(it *item, h Holder) {
-	it.refs[h]++
-	ids := s.holders[h]
-	if ids == nil {
-		ids = map[tutti.BlobID]struct{}{}
-		s.holders[h] = ids
-	}
-	ids[it.ref.Blob] = struct{}{}
-}
-
-// drop takes a reference back.
-func (s *Store) drop(id tutti.BlobID, h Holder) {
-	s.mu.Lock()
-	defer s.unlock()
-	it := s.blobs[id]
-	if it == nil || it.refs[h] == 0 {
-		return
-	}
-	if it.refs[h]--; it.refs[h] == 0 {
-		delete(it.refs, h)
-		delete(s.holders[h], id)
-		if len(s.holders[h]) == 0 {
-			delete(s.holders, h)
-		}
-	}
-	s.retire(it)
-}
-
-// find looks a blob up; mu is held.
-func (s *Store) find(op string, ref tutti.Ref) (*item, error) {
-	if s.closed {
-		return nil, tutti.Errorf(op, tutti.Closed, "the store of node %d is closed", s.cfg.Node)
-	}
-	it := s.blobs[ref.Blob]
-	if it == nil {
-		return nil, tutti.Errorf(op, tutti.NotFound, "no blob %v on node %d", ref.Blob, s.cfg.Node)
-	}
-	if it.ref.Size != ref.Size {
-		return nil, tutti.Errorf(op, tutti.Invalid, "blob %v has %d bytes, not %d", ref.Blob, it.ref.Size, ref.Size)
-	}
-	return it, nil
-}
-
-// tryPin is pin for a blob that is ready to be read; ok is false where it must be read back first.
-func (s *Store) tryPin(ref tutti.Ref) (it *item, ok bool, err error) {
-	s.mu.Lock()
-	defer s.unlock()
-	if it, err = s.find("open blob", ref); err != nil {
-		return nil, false, err
-	}
-	if it.load != nil || it.at.file != nil && it.at.file.mem == nil {
-		return it, false, nil
-	}
-	it.pins++
-	s.chill(it)
-	return it, true, nil
-}
-
-// pin keeps a blob where it lies, in memory or in a mapped file, until unpin.
-func (s *Store) pin(ctx context.Context, ref tutti.Ref) (*item, error) {
-	for {
-		it, ok, err := s.tryPin(ref)
-		if err != nil || ok {
-			return it, err
-		}
-		if pinned, err := s.thaw(ctx, it); err != nil || pinned {
-			return it, err
-		}
-	}
-}
-
-func (s *Store) unpin(it *item) {
-	s.mu.Lock()
-	defer s.unlock()
-	it.pins--
-	if f := it.at.file; f != nil && it.pins == 0 {
-		s.garbage = append(s.garbage, f.close())
-	}
-	s.retire(it)
-}
-
-// lease makes a lease of a pin, which ends with it.
-func (s *Store) lease(it *item, m Mode) (*Lease, error) {
-	mem, off := it.at.where()
-	s.mu.Lock()
-	ref := it.ref
-	s.mu.Unlock()
-	return newLease(ref, mem, off, m, func() { s.unpin(it) })
-}
-
-// where is the memory behind a place that is pinned or being built.
-func (p place) where() (*memory, int64) {
-	switch {
-	case p.file != nil:
-		return p.file.mem, 0
-	case p.slot.seg != nil:
-		return &p.slot.seg.mem, p.slot.off()
-	}
-	return nil, 0
-}
-
-// begin makes room for a blob.
-func (s *Store) begin(ctx context.Context, h Holder, id tutti.BlobID, size int64) (*build, error) {
-	if size < 0 || size > 1<<46 {
-		return nil, tutti.Errorf("make blob", tutti.Invalid, "size of %d bytes", size)
-	}
-	s.mu.Lock()
-	s.starting++
-	s.mu.Unlock()
-	at, err := s.allocate(ctx, size)
-	s.mu.Lock()
-	defer s.unlock()
-	s.starting--
-	if err != nil {
-		return nil, err
-	}
-	b := &build{id: id, size: size, at: at, holder: h}
-	if s.closed {
-		s.vacate(at)
-		return nil, tutti.Errorf("make blob", tutti.Closed, "the store of node %d is closed", s.cfg.Node)
-	}
-	s.builds[b] = struct{}{}
-	return b, nil
-}
-
-// tryBegin is begin where a warm slot is free, else nil.
-func (s *Store) tryBegin(h Holder, size int64) *build {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || size <= 0 || size > s.pool.limit {
-		return nil
-	}
-	sl, ok := s.pool.take(size)
-	if !ok {
-		return nil
-	}
-	b := &build{size: size, at: place{slot: sl}, holder: h}
-	s.builds[b] = struct{}{}
-	return b
-}
-
-// abort ends a build that is not to become a blob.
-func (s *Store) abort(b *build) {
-	s.mu.Lock()
-	defer s.unlock()
-	delete(s.builds, b)
-	s.vacate(b.at)
-}
-
-// seal makes a blob of a build.
-func (s *Store) seal(b *build, sum uint32) (tutti.Ref, error) {
-	if f := b.at.file; f != nil {
-		if err := f.finish(); err != nil {
-			s.abort(b)
-			return tutti.Ref{}, err
-		}
-		sum = f.sum
-	}
-	s.mu.Lock()
-	defer s.unlock()
-	delete(s.builds, b)
-	if s.closed {
-		s.vacate(b.at)
-		return tutti.Ref{}, tutti.Errorf("seal blob", tutti.Closed, "the store of node %d is closed", s.cfg.Node)
-	}
-	if b.id.IsZero() {
-		s.serial++
-		b.id = tutti.BlobID{Node: s.cfg.Node, Life: s.cfg.Life, N: s.serial}
-	} else if s.blobs[b.id] != nil {
-		s.vacate(b.at)
-		return tutti.Ref{}, tutti.Errorf("seal blob", tutti.Exists, "blob %v is here already", b.id)
-	}
-	it := &item{ref: tutti.Ref{Blob: b.id, Size: b.size, Sum: sum}, refs: map[Holder]int{}, at: b.at}
-	s.blobs[b.id] = it
-	s.hold(it, b.holder)
-	s.chill(it)
-	return it.ref, nil
-}
-
-// face is one holder's view of the store.
-type face struct {
-	*Store
-	holder Holder
-}
-
-func (f face) New(ctx context.Context, size int64) (*Builder, error) {
-	return f.builder(ctx, f.holder, tutti.BlobID{}, size)
-}
-
-// builder makes a build writable in this process.
-func (s *Store) builder(ctx context.Context, h Holder, id tutti.BlobID, size int64) (*Builder, error) {
-	b, err := s.begin(ctx, h, id, size)
-	if err != nil {
-		return nil, err
-	}
-	bytes := []byte{}
-	if mem, off := b.at.where(); mem != nil {
-		if bytes, err = mem.view(off, size, true); err != nil {
-			s.abort(b)
-			return nil, err
-		}
-	}
-	return &Builder{
-		bytes: bytes,
-		seal:  func(context.Context) (tutti.Ref, error) { return s.seal(b, 0) },
-		abort: func() { s.abort(b) },
-	}, nil
-}
-
-func (f face) Open(ctx context.Context, ref tutti.Ref, m Mode) (*Lease, error) {
-	it, err := f.pin(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	return f.lease(it, m)
-}
-
-func (f face) Hold(_ context.Context, ref tutti.Ref) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	it, err := f.find("hold blob", ref)
-	if err == nil {
-		f.hold(it, f.holder)
-	}
-	return err
-}
-
-func (f face) Drop(ref tutti.Ref) { f.drop(ref.Blob, f.holder) }
-
-// String is for logs.
-func (s *Store) String() string { return fmt.Sprintf("blobs of node %d-%d", s.cfg.Node, s.cfg.Life) }

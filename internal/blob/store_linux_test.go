@@ -295,7 +295,7 @@ func TestOpenWhileSpilling(t *testing.T) {
 		wg.Go(func() {
 			h := s.As(Holder(fmt.Sprint(g)))
 			refs := map[int]tutti.Ref{}
-			for i := range 60 {
+			for i := range 30 {
 				refs[i] = mustPut(t, h, content(uint64(g*1000+i), 200_000))
 				j := (i * 7) % (i + 1)
 				l, err := h.Open(ctx, refs[j], Mode(i%2))
@@ -315,6 +315,49 @@ func TestOpenWhileSpilling(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What happens to a blob while it is written to disk.
+func TestSpillIsCalledOff(t *testing.T) {
+	for name, meanwhile := range map[string]func(s *Store, r tutti.Ref) *Lease{
+		"opened":             func(s *Store, r tutti.Ref) *Lease { return must(s.As("b").Open(ctx, r, View)) },
+		"dropped":            func(s *Store, r tutti.Ref) *Lease { s.DropHolder("a"); return nil },
+		"opened and dropped": func(s *Store, r tutti.Ref) *Lease { defer s.DropHolder("a"); return must(s.As("b").Open(ctx, r, View)) },
+		"nothing":            func(s *Store, r tutti.Ref) *Lease { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, Config{})
+			want := content(1, 100_000)
+			r := mustPut(t, s.As("a"), want)
+			it := s.blobs[r.Blob]
+			s.mu.Lock()
+			it.spill = true
+			s.chill(it)
+			s.mu.Unlock()
+			f := must(s.write(it.at.slot, r.Size))
+			lease := meanwhile(s, r)
+			s.mu.Lock()
+			s.frozen(it, f, nil)
+			s.unlock()
+			check(t, s)
+			if lease != nil {
+				if !bytes.Equal(lease.Bytes(), want) {
+					t.Fatal("its bytes went away under a reader")
+				}
+				lease.Release()
+				check(t, s)
+			}
+			st := s.Stats()
+			if spilled := name == "nothing"; (st.Spilled == 1) != spilled || (st.Disk > 0) != spilled {
+				t.Fatalf("%+v", st)
+			}
+			if there := name == "opened" || name == "nothing"; there {
+				mustRead(t, s.As("a"), r, want)
+			} else if st.Blobs != 0 {
+				t.Fatalf("%+v", st)
+			}
+		})
+	}
 }
 
 func TestDiskLimit(t *testing.T) {

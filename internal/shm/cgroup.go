@@ -85,7 +85,8 @@ func (g cgroups) lines(name string) (out []string) {
 	return out
 }
 
-// number is the n-th word of a one-line file, infinite where it says "max", is negative, or is not there.
+// number is the n-th word of a one-line file, infinite where it says "max", is negative, or is not
+// there.
 func (g cgroups) number(dir, file string, n int) float64 {
 	b, err := fs.ReadFile(g.root, path.Join(dir, file))
 	f := strings.Fields(string(b))

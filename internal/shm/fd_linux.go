@@ -13,9 +13,9 @@ import (
 // maxFDs is how many descriptors travel with one message; the kernel's own limit is 253.
 const maxFDs = 16
 
-// SendFDs writes msg, at least one byte, and hands on the descriptors of files with it; they
-// stay the caller's too. On a stream they arrive with the first byte of msg. It blocks until all of msg is
-// written, and must not run concurrently with another write to c.
+// SendFDs writes msg, at least one byte, and hands on the descriptors of files with it; they stay
+// the caller's too. On a stream they arrive with the first byte of msg. It blocks until all of msg
+// is written, and must not run concurrently with another write to c.
 func SendFDs(c *net.UnixConn, msg []byte, files ...*os.File) error {
 	if len(msg) == 0 || len(files) > maxFDs {
 		return fmt.Errorf("send descriptors: %w: %d bytes, %d files", ErrInvalid, len(msg), len(files))
