@@ -10,6 +10,7 @@ tool (
 require (
 	github.com/fxamacker/cbor/v2 v2.9.6
 	github.com/tinylib/msgp v1.6.5
+	golang.org/x/sys v0.48.0
 )
 
 require (
