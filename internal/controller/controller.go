@@ -50,13 +50,14 @@ func (cfg Config) withDefaults() Config {
 // Controller knows all engines and tasks of one cluster. Its exported methods may be called from
 // any goroutine.
 type Controller struct {
-	cfg   Config
-	life  string // identifies this cluster among all that had the name
-	inbox chan func()
-	quit  chan struct{}
-	once  sync.Once
-	done  chan struct{}
-	err   error // why the loop ended, readable once done is closed
+	cfg     Config
+	life    string // identifies this cluster among all that had the name
+	inbox   chan func()
+	quit    chan struct{}
+	once    sync.Once
+	crashed bool // by Crash; written before quit is closed
+	done    chan struct{}
+	err     error // why the loop ended, readable once done is closed
 
 	readers sync.WaitGroup // the goroutines that read links
 
@@ -138,6 +139,17 @@ func (c *Controller) Close() error {
 	return c.err
 }
 
+// Crash ends the controller as the death of its process would: nobody is told, and what the journal
+// had not committed is lost. The caller drops the links next (wire.Server.Abort). It is for tests.
+func (c *Controller) Crash() {
+	c.once.Do(func() {
+		c.crashed = true
+		close(c.quit)
+	})
+	<-c.done
+	c.readers.Wait()
+}
+
 // do has f executed by the loop; false if the loop has ended.
 func (c *Controller) do(f func()) bool {
 	select {
@@ -205,6 +217,11 @@ func (c *Controller) setTimer() {
 // end closes links and journal when the controller is told to stop.
 func (c *Controller) end() {
 	c.timer.Stop()
+	if c.crashed {
+		c.outputs.close()
+		c.rec.crash()
+		return
+	}
 	for _, w := range c.waits {
 		w.answer(nil, tutti.Errorf("ask", tutti.Closed, "the controller was stopped"))
 	}

@@ -193,6 +193,17 @@ func (r *recorder) close() error {
 	return r.j.Close()
 }
 
+// crash loses what is not committed.
+func (r *recorder) crash() {
+	if r.j == nil {
+		return
+	}
+	r.j.Crash()
+	if r.snapped {
+		<-r.snaps
+	}
+}
+
 func (r *recorder) clientNew(cl *client) {
 	r.appendCBOR(recClient, clientRecord{cl.id, cl.secret, cl.name, cl.program, cl.keep})
 }

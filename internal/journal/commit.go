@@ -6,6 +6,7 @@ import "time"
 type ask struct {
 	reply chan error // room for one
 	last  bool       // then end
+	crash bool       // end at once: what was not committed is lost
 }
 
 // committer is the goroutine that commits. The window of a group commit is the time that the
@@ -37,6 +38,11 @@ func (c *committer) run() {
 		case <-wake:
 		case <-tick:
 		case a = <-c.asks:
+		}
+		if a.crash {
+			c.w.close()
+			a.reply <- nil
+			return
 		}
 		err := c.round(a.reply != nil)
 		if a.reply != nil {

@@ -281,6 +281,15 @@ func (j *Journal) Sync(ctx context.Context) error {
 // It waits for the disk, and for a snapshot that is being written, which it stops at the next
 // write. An error of the disk means that what was not committed is lost. Closing again does nothing.
 func (j *Journal) Close() error {
+	return j.end(ask{reply: make(chan error, 1), last: true})
+}
+
+// Crash ends the journal as the death of its process would: what was appended and not committed is
+// lost, and the next Open finds what a crash leaves. It is for tests of those who keep a journal.
+func (j *Journal) Crash() { _ = j.end(ask{reply: make(chan error, 1), crash: true}) }
+
+// end stops the commit goroutine by an order to it, and gives the lease back.
+func (j *Journal) end(a ask) error {
 	j.mu.Lock()
 	again := j.closed
 	j.closed = true
@@ -290,7 +299,6 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	j.snapping <- struct{}{}
-	a := ask{reply: make(chan error, 1), last: true}
 	j.asks <- a
 	err := <-a.reply
 	<-j.done
