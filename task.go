@@ -92,6 +92,9 @@ func depsOf(deps []TaskID, args []Arg) []TaskID {
 	return deps
 }
 
+// maxStdin bounds a command's standard input.
+const maxStdin = 1 << 20
+
 // Check reports what cannot be right about t as an error of kind [Invalid]. It completes t.Deps
 // from t.Args.
 func (t *Task) Check() error {
@@ -108,6 +111,9 @@ func (t *Task) Check() error {
 	switch {
 	case kinds != 1:
 		return Errorf("submit", Invalid, "a task is one of a function, an argument list and a script, not %d of them", kinds)
+	case len(t.Stdin) > maxStdin:
+		return Errorf("submit", Invalid, "%s of standard input are more than travel with a task", FormatBytes(int64(len(t.Stdin)))).
+			WithHint("put them into a file, and let the command read that")
 	case len(t.Argv) > 0 && t.Argv[0] == "":
 		return Errorf("submit", Invalid, "the command's name is empty")
 	case t.Limit < 0:

@@ -45,7 +45,7 @@ const InlineLimit = 64 << 10
 // Value is an encoded value: its bytes, or a reference to them where they are many.
 type Value struct {
 	Codec Codec  `msg:"c"`
-	Data  []byte `msg:"d"`           // the bytes, when Ref is zero
+	Data  []byte `msg:"d,zerocopy"`  // the bytes, when Ref is zero
 	Ref   Ref    `msg:"r,omitempty"` // where they lie instead
 }
 

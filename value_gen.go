@@ -70,7 +70,7 @@ func (z *Value) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		}
 		z.Codec = Codec(zb0002)
 	}
-	z.Data, bts, err = msgp.ReadBytesBytes(bts, z.Data)
+	z.Data, bts, err = msgp.ReadBytesZC(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Data")
 		return

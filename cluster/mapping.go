@@ -87,6 +87,9 @@ type mapping struct {
 	work    *tutti.Work
 	ordered bool
 
+	calls []call // of the goroutine that feeds: memory for what comes next
+	args  []byte
+
 	mu      sync.Mutex
 	moved   sync.Cond
 	slots   []slot // ordered: the slot of an element is its index modulo their number
@@ -190,9 +193,10 @@ func feed[A any](m *mapping, in iter.Seq[A]) {
 // once with its error.
 func (m *mapping) offer(at int, a any) {
 	v, err := tutti.Encode(a)
-	cl := &call{work: m.work, sink: m, tag: uint64(at)}
+	cl := m.newCall()
+	cl.work, cl.sink, cl.tag = m.work, m, uint64(at)
 	if err == nil {
-		err = m.c.fill(m.ctx, cl, &tutti.Task{Work: m.work, Args: []tutti.Arg{{Value: v}}})
+		err = m.pack(cl, v)
 	}
 	m.mu.Lock()
 	index := m.slots[at].index
@@ -211,6 +215,35 @@ func (m *mapping) offer(at int, a any) {
 	case m.slots[at].index == index: // else it has ended and was consumed already
 		m.slots[at].n = cl.n
 	}
+}
+
+// newCall takes a call from a chunk of them, which is one allocation for many.
+func (m *mapping) newCall() *call {
+	if len(m.calls) == 0 {
+		m.calls = make([]call, 64)
+	}
+	cl := &m.calls[0]
+	m.calls = m.calls[1:]
+	return cl
+}
+
+// chunk is how much memory for arguments is allocated at once.
+const chunk = 16 << 10
+
+// pack lays out a call's one argument: in a blob, or at the end of the chunk of arguments.
+func (m *mapping) pack(cl *call, v tutti.Value) (err error) {
+	arg := [1]tutti.Arg{{Value: v}}
+	if len(v.Data) > tutti.InlineLimit {
+		return m.c.fill(m.ctx, cl, &tutti.Task{Work: m.work, Args: arg[:]})
+	}
+	if cap(m.args)-len(m.args) < arg[0].Msgsize()+8 {
+		m.args = make([]byte, 0, max(chunk, arg[0].Msgsize()+8))
+	}
+	before := len(m.args)
+	if m.args, err = wire.PackArgs(m.args, arg[:]); err == nil {
+		cl.msg.Args = m.args[before:len(m.args):len(m.args)]
+	}
+	return err
 }
 
 // finish notes the end of the input.

@@ -59,6 +59,8 @@ type Controller struct {
 	done    chan struct{}
 	err     error // why the loop ended, readable once done is closed
 
+	serving sync.Mutex     // guards ended, and readers against it
+	ended   bool           // no link is served any more
 	readers sync.WaitGroup // the goroutines that read links
 
 	// Everything below belongs to the loop.
@@ -133,20 +135,24 @@ func (c *Controller) Done() <-chan struct{} { return c.done }
 // Close ends the controller: links are closed orderly, the journal is committed. What was durable
 // is found again by the next Start with the same folder. It waits until all is quiet.
 func (c *Controller) Close() error {
-	c.once.Do(func() { close(c.quit) })
-	<-c.done
-	c.readers.Wait()
+	c.stop(false)
 	return c.err
 }
 
 // Crash ends the controller as the death of its process would: nobody is told, and what the journal
 // had not committed is lost. The caller drops the links next (wire.Server.Abort). It is for tests.
-func (c *Controller) Crash() {
+func (c *Controller) Crash() { c.stop(true) }
+
+// stop ends the loop and waits until all is quiet.
+func (c *Controller) stop(crash bool) {
 	c.once.Do(func() {
-		c.crashed = true
+		c.crashed = crash
 		close(c.quit)
 	})
 	<-c.done
+	c.serving.Lock()
+	c.ended = true
+	c.serving.Unlock()
 	c.readers.Wait()
 }
 
@@ -260,6 +266,12 @@ func (c *Controller) flush() {
 
 // Serve takes over a link that a peer has opened, until it ends.
 func (c *Controller) Serve(l *wire.Link) {
+	c.serving.Lock()
+	defer c.serving.Unlock()
+	if c.ended {
+		l.Abort("the controller was stopped")
+		return
+	}
 	c.readers.Add(1)
 	go func() {
 		defer c.readers.Done()

@@ -56,8 +56,8 @@ func Pack(kind uint16, header msgp.Marshaler) (Message, error) {
 	return Message{Kind: kind, Header: b}, nil
 }
 
-// Unpack reads a message's header; nothing in it shares the message's memory. What does not decode,
-// to the last byte, is an error of kind Corrupt.
+// Unpack reads a message's header. Arguments and values in it share the message's memory. What does
+// not decode, to the last byte, is an error of kind Corrupt.
 func Unpack(m Message, into msgp.Unmarshaler) error {
 	rest, err := into.UnmarshalMsg(m.Header)
 	if err != nil {
@@ -85,7 +85,7 @@ func PackArgs(dst []byte, args []tutti.Arg) ([]byte, error) {
 const maxArgs = 1 << 16
 
 // UnpackArgs reads what PackArgs wrote, into room, which is reused if it is large enough.
-// Nothing in it shares data's memory.
+// Values in it share data's memory.
 func UnpackArgs(data []byte, room []tutti.Arg) ([]tutti.Arg, error) {
 	n, rest, err := msgp.ReadArrayHeaderBytes(data)
 	if err != nil {

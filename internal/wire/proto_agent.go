@@ -1,10 +1,6 @@
 package wire
 
-import (
-	"github.com/tinylib/msgp/msgp"
-
-	"github.com/tutti-hpc/tutti"
-)
+import "github.com/tutti-hpc/tutti"
 
 //msgp:limit arrays:1048576 maps:65536
 //msgp:tuple Assign Run DepValue Runs Started RunStart Done Result StartEngine StopEngine EngineUp EngineDown DropBlobs Display HeldRun HeldEngine
@@ -66,7 +62,7 @@ type Run struct {
 	Run     tutti.RunID
 	Work    uint32
 	Engines []tutti.EngineID
-	Args    msgp.Raw
+	Args    []byte     `msg:"args,zerocopy,limit=67108864"`
 	Deps    []DepValue // the results that Args name
 }
 

@@ -1241,11 +1241,7 @@ func (z *Run) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
-	o, err = z.Args.MarshalMsg(o)
-	if err != nil {
-		err = msgp.WrapError(err, "Args")
-		return
-	}
+	o = msgp.AppendBytes(o, z.Args)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Deps)))
 	for za0002 := range z.Deps {
 		// array header, size 2
@@ -1308,35 +1304,46 @@ func (z *Run) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			return
 		}
 	}
-	bts, err = z.Args.UnmarshalMsg(bts)
+	var zb0003 uint32
+	zb0003, bts, err = msgp.ReadBytesHeader(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Args")
 		return
 	}
-	var zb0003 uint32
-	zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if zb0003 > 67108864 {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	if uint32(len(bts)) < zb0003 {
+		err = msgp.ErrShortBytes
+		return
+	}
+	z.Args = bts[:zb0003]
+	bts = bts[zb0003:]
+	var zb0004 uint32
+	zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Deps")
 		return
 	}
-	if zb0003 > z1f8b141elimitArrays {
+	if zb0004 > z1f8b141elimitArrays {
 		err = msgp.ErrLimitExceeded
 		return
 	}
-	if cap(z.Deps) >= int(zb0003) {
-		z.Deps = (z.Deps)[:zb0003]
+	if cap(z.Deps) >= int(zb0004) {
+		z.Deps = (z.Deps)[:zb0004]
 	} else {
-		z.Deps = make([]DepValue, zb0003)
+		z.Deps = make([]DepValue, zb0004)
 	}
 	for za0002 := range z.Deps {
-		var zb0004 uint32
-		zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+		var zb0005 uint32
+		zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
 		if err != nil {
 			err = msgp.WrapError(err, "Deps", za0002)
 			return
 		}
-		if zb0004 != 2 {
-			err = msgp.ArrayError{Wanted: 2, Got: zb0004}
+		if zb0005 != 2 {
+			err = msgp.ArrayError{Wanted: 2, Got: zb0005}
 			return
 		}
 		bts, err = z.Deps[za0002].Task.UnmarshalMsg(bts)
@@ -1360,7 +1367,7 @@ func (z *Run) Msgsize() (s int) {
 	for za0001 := range z.Engines {
 		s += z.Engines[za0001].Msgsize()
 	}
-	s += z.Args.Msgsize() + msgp.ArrayHeaderSize
+	s += msgp.BytesPrefixSize + len(z.Args) + msgp.ArrayHeaderSize
 	for za0002 := range z.Deps {
 		s += 1 + z.Deps[za0002].Task.Msgsize() + z.Deps[za0002].Value.Msgsize()
 	}

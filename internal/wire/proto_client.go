@@ -1,10 +1,6 @@
 package wire
 
-import (
-	"github.com/tinylib/msgp/msgp"
-
-	"github.com/tutti-hpc/tutti"
-)
+import "github.com/tutti-hpc/tutti"
 
 //msgp:limit arrays:1048576 maps:65536
 //msgp:tuple Submit Task Cancel Forget Outcomes Outcome Throttle Notice Output Ask Answer
@@ -50,7 +46,7 @@ type Work struct {
 type Task struct {
 	N      uint64 // at this client
 	Work   uint32
-	Args   msgp.Raw
+	Args   []byte      `msg:"args,zerocopy,limit=67108864"`
 	Blobs  []tutti.Ref // that Args refer to
 	Deps   []tutti.TaskID
 	After  []tutti.TaskID
@@ -104,12 +100,12 @@ type Output struct {
 type Ask struct {
 	Seq  uint64
 	Verb string
-	Body []byte
+	Body []byte `msg:"body,limit=67108864"`
 }
 
 // Answer answers the question of that number.
 type Answer struct {
 	Seq  uint64
-	Body []byte
+	Body []byte `msg:"body,limit=67108864"`
 	Fail *Failure
 }

@@ -55,7 +55,7 @@ func (z *Answer) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Body")
 		return
 	}
-	if zb0002 > z06cbf4fclimitArrays {
+	if zb0002 > 67108864 {
 		err = msgp.ErrLimitExceeded
 		return
 	}
@@ -140,7 +140,7 @@ func (z *Ask) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Body")
 		return
 	}
-	if zb0002 > z06cbf4fclimitArrays {
+	if zb0002 > 67108864 {
 		err = msgp.ErrLimitExceeded
 		return
 	}
@@ -1003,11 +1003,7 @@ func (z *Task) MarshalMsg(b []byte) (o []byte, err error) {
 	o = append(o, 0x97)
 	o = msgp.AppendUint64(o, z.N)
 	o = msgp.AppendUint32(o, z.Work)
-	o, err = z.Args.MarshalMsg(o)
-	if err != nil {
-		err = msgp.WrapError(err, "Args")
-		return
-	}
+	o = msgp.AppendBytes(o, z.Args)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Blobs)))
 	for za0001 := range z.Blobs {
 		o, err = z.Blobs[za0001].MarshalMsg(o)
@@ -1065,25 +1061,36 @@ func (z *Task) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err, "Work")
 		return
 	}
-	bts, err = z.Args.UnmarshalMsg(bts)
+	var zb0002 uint32
+	zb0002, bts, err = msgp.ReadBytesHeader(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Args")
 		return
 	}
-	var zb0002 uint32
-	zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if zb0002 > 67108864 {
+		err = msgp.ErrLimitExceeded
+		return
+	}
+	if uint32(len(bts)) < zb0002 {
+		err = msgp.ErrShortBytes
+		return
+	}
+	z.Args = bts[:zb0002]
+	bts = bts[zb0002:]
+	var zb0003 uint32
+	zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Blobs")
 		return
 	}
-	if zb0002 > z06cbf4fclimitArrays {
+	if zb0003 > z06cbf4fclimitArrays {
 		err = msgp.ErrLimitExceeded
 		return
 	}
-	if cap(z.Blobs) >= int(zb0002) {
-		z.Blobs = (z.Blobs)[:zb0002]
+	if cap(z.Blobs) >= int(zb0003) {
+		z.Blobs = (z.Blobs)[:zb0003]
 	} else {
-		z.Blobs = make([]tutti.Ref, zb0002)
+		z.Blobs = make([]tutti.Ref, zb0003)
 	}
 	for za0001 := range z.Blobs {
 		bts, err = z.Blobs[za0001].UnmarshalMsg(bts)
@@ -1092,20 +1099,20 @@ func (z *Task) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			return
 		}
 	}
-	var zb0003 uint32
-	zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	var zb0004 uint32
+	zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Deps")
 		return
 	}
-	if zb0003 > z06cbf4fclimitArrays {
+	if zb0004 > z06cbf4fclimitArrays {
 		err = msgp.ErrLimitExceeded
 		return
 	}
-	if cap(z.Deps) >= int(zb0003) {
-		z.Deps = (z.Deps)[:zb0003]
+	if cap(z.Deps) >= int(zb0004) {
+		z.Deps = (z.Deps)[:zb0004]
 	} else {
-		z.Deps = make([]tutti.TaskID, zb0003)
+		z.Deps = make([]tutti.TaskID, zb0004)
 	}
 	for za0002 := range z.Deps {
 		bts, err = z.Deps[za0002].UnmarshalMsg(bts)
@@ -1114,20 +1121,20 @@ func (z *Task) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			return
 		}
 	}
-	var zb0004 uint32
-	zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	var zb0005 uint32
+	zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "After")
 		return
 	}
-	if zb0004 > z06cbf4fclimitArrays {
+	if zb0005 > z06cbf4fclimitArrays {
 		err = msgp.ErrLimitExceeded
 		return
 	}
-	if cap(z.After) >= int(zb0004) {
-		z.After = (z.After)[:zb0004]
+	if cap(z.After) >= int(zb0005) {
+		z.After = (z.After)[:zb0005]
 	} else {
-		z.After = make([]tutti.TaskID, zb0004)
+		z.After = make([]tutti.TaskID, zb0005)
 	}
 	for za0003 := range z.After {
 		bts, err = z.After[za0003].UnmarshalMsg(bts)
@@ -1136,20 +1143,20 @@ func (z *Task) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			return
 		}
 	}
-	var zb0005 uint32
-	zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	var zb0006 uint32
+	zb0006, bts, err = msgp.ReadArrayHeaderBytes(bts)
 	if err != nil {
 		err = msgp.WrapError(err, "Follow")
 		return
 	}
-	if zb0005 > z06cbf4fclimitArrays {
+	if zb0006 > z06cbf4fclimitArrays {
 		err = msgp.ErrLimitExceeded
 		return
 	}
-	if cap(z.Follow) >= int(zb0005) {
-		z.Follow = (z.Follow)[:zb0005]
+	if cap(z.Follow) >= int(zb0006) {
+		z.Follow = (z.Follow)[:zb0006]
 	} else {
-		z.Follow = make([]tutti.TaskID, zb0005)
+		z.Follow = make([]tutti.TaskID, zb0006)
 	}
 	for za0004 := range z.Follow {
 		bts, err = z.Follow[za0004].UnmarshalMsg(bts)
@@ -1164,7 +1171,7 @@ func (z *Task) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Task) Msgsize() (s int) {
-	s = 1 + msgp.Uint64Size + msgp.Uint32Size + z.Args.Msgsize() + msgp.ArrayHeaderSize
+	s = 1 + msgp.Uint64Size + msgp.Uint32Size + msgp.BytesPrefixSize + len(z.Args) + msgp.ArrayHeaderSize
 	for za0001 := range z.Blobs {
 		s += z.Blobs[za0001].Msgsize()
 	}
