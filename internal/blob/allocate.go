@@ -125,12 +125,12 @@ func (s *Store) freeze(it *item) error {
 }
 
 // frozen ends a spill that was written to f, or failed: the item moves there only if nobody came
-// meanwhile to read it, and somebody still refers to it. mu is held.
+// meanwhile to read it. mu is held.
 func (s *Store) frozen(it *item, f *file, err error) {
 	it.spill = false
 	switch {
 	case err != nil: // it stays where it is, and so does everything else
-	case it.pins > 0 || len(it.refs) == 0:
+	case it.pins > 0:
 		s.vacate(place{file: f})
 	default:
 		from := it.at.slot

@@ -329,22 +329,38 @@ func TestFetchesInTurn(t *testing.T) {
 	from, to := open(t, Config{Node: 1}), open(t, Config{Node: 2})
 	good := Handler(from, nil)
 	var now, most atomic.Int64
+	all := make(chan struct{})
 	addr := publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if n := now.Add(1); n > most.Load() {
 			most.Store(n)
 		}
 		defer now.Add(-1)
+		<-all
 		good.ServeHTTP(w, r)
 	}))
 	f := fetcher(t, to, FetchConfig{Blobs: 2, Streams: 1})
 	var wg sync.WaitGroup
+	var refs []tutti.Ref
 	for i := range 12 {
 		want := content(uint64(i), 400_000)
 		r := mustPut(t, from.As("a"), want)
+		refs = append(refs, r)
 		wg.Go(func() { mustFetch(t, f, r, []string{addr}, want) })
 	}
+	for _, r := range refs { // all are under way: whoever does not wait his turn can ask now
+		for f.waiting(r) == 0 {
+			runtime.Gosched()
+		}
+	}
+	for now.Load() < 2 {
+		runtime.Gosched()
+	}
+	for range 10_000 {
+		runtime.Gosched()
+	}
+	close(all)
 	wg.Wait()
-	if n := most.Load(); n > 2 {
+	if n := most.Load(); n != 2 {
 		t.Fatalf("%d streams at a time, 2 allowed", n)
 	}
 }
@@ -375,6 +391,11 @@ func TestFetchByRelay(t *testing.T) {
 	_, err := f.Fetch(ctx, "x", bad, []string{behind}, View)
 	wantKind(t, err, tutti.NotFound) // said by the hidden peer, through the relay
 	passed.Store(0)
+	_, err = f.Fetch(ctx, "x", bad, []string{hidden}, View)
+	wantKind(t, err, tutti.NotFound)
+	if passed.Load() != 0 {
+		t.Fatal("the relay was asked for what the peer itself has not")
+	}
 	to.DropHolder("x")
 	mustFetch(t, f, r, []string{behind, hidden}, want)
 	if passed.Load() != 0 {

@@ -126,6 +126,38 @@ func TestLocalErrors(t *testing.T) {
 	}
 }
 
+// mappings counts how often this process maps blobs' memory.
+func mappings() int {
+	return bytes.Count(must(os.ReadFile("/proc/self/maps")), []byte("tutti-"+label))
+}
+
+func TestMappingsEnd(t *testing.T) {
+	before := mappings()
+	s := must(Open(Config{Memory: 4 << 20, Spill: t.TempDir()}))
+	a, end := connect(t, s, "a")
+	var refs []tutti.Ref
+	for i := range 6 {
+		refs = append(refs, mustPut(t, a, content(uint64(i), 1<<20)))
+	}
+	for i := range 50 { // in memory and in files, in both modes, here and there
+		for _, space := range []Space{a, s.As("b")} {
+			l, err := space.Open(ctx, refs[i%6], Mode(i%2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Release()
+		}
+	}
+	if n := mappings() - before; n > 2*2*s.Stats().Segments {
+		t.Fatalf("%d mappings of %d segments", n, s.Stats().Segments)
+	}
+	end()
+	s.Close()
+	if n := mappings() - before; n > 0 {
+		t.Fatalf("%d mappings left behind", n)
+	}
+}
+
 // What a segment's owner trims, its peer forgets.
 func TestLocalForgets(t *testing.T) {
 	s := open(t, Config{Memory: 4 << 20})
@@ -185,6 +217,9 @@ func TestServeEndsByContext(t *testing.T) {
 	cancel()
 	wantKind(t, <-served, tutti.Canceled)
 	<-l.Done()
+	if !bytes.Equal(lease.Bytes(), content(1, 5)) { // its mapping outlives the connection
+		t.Fatal("other bytes")
+	}
 	if st := s.Stats(); st.Leased != 0 || st.Blobs != 1 {
 		t.Fatalf("%+v", st)
 	}
@@ -580,4 +615,42 @@ func TestFailureTravels(t *testing.T) {
 			t.Errorf("%v became %v (%v)", err, got, perr)
 		}
 	}
+}
+
+// Whatever a peer sends, the store's books stay right and the session ends with the connection.
+func FuzzServe(f *testing.F) {
+	add := func(ms ...*message) {
+		var b []byte
+		for _, m := range ms {
+			b = m.appendTo(b)
+		}
+		f.Add(b)
+	}
+	blob := tutti.Ref{Blob: tutti.BlobID{N: 1}, Size: 5000}
+	add(&message{kind: kindOpen, call: 1, ref: blob}, &message{kind: kindRelease, handle: 1}, &message{kind: kindRelease, handle: 1})
+	add(&message{kind: kindCreate, call: 1, ref: blob}, &message{kind: kindSeal, call: 2, handle: 1}, &message{kind: kindAbort, handle: 1})
+	add(&message{kind: kindHold, call: 1, ref: blob}, &message{kind: kindDrop, ref: blob}, &message{kind: kindDrop, ref: blob})
+	add(&message{kind: kindCreate, call: 1, ref: tutti.Ref{Size: 1 << 62}}, &message{kind: kindSeal, handle: 77})
+	spill := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := must(Open(Config{Memory: 1 << 20, Disk: 1 << 20, Spill: spill, Poison: true}))
+		defer s.Close()
+		mustPut(t, s.As("a"), content(1, 5000))
+		here, there, err := shm.Socketpair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer := must(shm.ConnFromFile(there))
+		var wg sync.WaitGroup
+		wg.Go(func() { io.Copy(io.Discard, peer) })
+		peer.Write(b) // it may be hung up on before the end
+		peer.CloseWrite()
+		s.Serve(ctx, here, "x")
+		wg.Wait()
+		peer.Close()
+		check(t, s)
+		if st := s.Stats(); st.Leased != 0 {
+			t.Fatalf("%+v", st)
+		}
+	})
 }
