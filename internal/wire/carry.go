@@ -182,12 +182,13 @@ func (l *Link) gather(c *carrier, batch []Frame) (frames []Frame, last bool) {
 		return batch, !l.linger
 	}
 	var now int64
-	if !c.conn.Reliable() {
+	reliable := c.conn.Reliable()
+	if !reliable {
 		now = l.now()
 	}
 	n := len(batch)
 	batch = l.out.take(batch, batchBytes, now)
-	if len(batch) > n && now > 0 {
+	if len(batch) > n && !reliable {
 		l.watchResend(now)
 	}
 	return batch, false
@@ -244,7 +245,7 @@ func (l *Link) handle(c *carrier, frames []Frame) error {
 	l.turnPhase()
 	if l.in.received > received {
 		if l.phase == closing {
-			l.in.queue = nil // nobody will ask for it
+			l.discard()
 		}
 		signal(l.arrived)
 		l.considerAck()

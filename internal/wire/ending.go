@@ -18,12 +18,13 @@ func errClosedHere(op string) error {
 // gives everything first, then an error of kind Closed. No goroutine is left when it returns. It
 // may be called again, and on an ended link.
 func (l *Link) Close() error {
+	l.stopTaking()
 	l.mu.Lock()
 	if l.phase == open {
 		l.phase = closing
 		close(l.stopping)
-		l.deaf.Store(true)
-		l.in.queue = nil
+		l.discard()
+		l.considerAck()
 		l.out.pushFin()
 		l.times.graceAt = l.now() + int64(l.cfg.Linger)
 		l.arm(l.times.graceAt)
@@ -35,6 +36,29 @@ func (l *Link) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.closeErr
+}
+
+// stopTaking makes Recv give no more: what it had not given yet counts as taken.
+func (l *Link) stopTaking() {
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	l.deaf.Store(true)
+	l.consume(l.ready[l.readyAt:])
+	l.ready, l.readyAt = nil, 0
+}
+
+// discard drops what has arrived, and grants credit for it: the peer's fin may have to come after
+// what nobody will take. mu is held.
+func (l *Link) discard() {
+	l.consume(l.in.queue)
+	l.in.queue = nil
+}
+
+func (l *Link) consume(ms []Message) {
+	for i := range ms {
+		l.consumedBytes.Add(ms[i].size())
+	}
+	l.consumed.Add(uint64(len(ms)))
 }
 
 // Abort ends the link now, without delivering anything; the peer is told why if a connection is

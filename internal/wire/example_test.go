@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"slices"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/wire"
@@ -29,7 +30,7 @@ func Example() {
 			if err != nil {
 				return // closed by the client
 			}
-			_ = link.Send(ctx, wire.Message{Kind: m.Kind + 1, Payload: append(m.Payload, " yourself"...)})
+			_ = link.Send(ctx, wire.Message{Kind: m.Kind + 1, Payload: slices.Concat(m.Payload, []byte(" yourself"))})
 		}
 	}()
 

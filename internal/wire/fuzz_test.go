@@ -205,3 +205,62 @@ func TestFailsOfDecoders(t *testing.T) {
 		t.Errorf("a frame above the limit: %v", err)
 	}
 }
+
+// hail greets over a raw pipe and gives the type of the answer.
+func hail(t *testing.T, n *pipes, attempt uint32) (net.Conn, FrameType) {
+	t.Helper()
+	c := n.dial()
+	g := testGreeting()
+	g.attempt = attempt
+	h, p := g.encode()
+	if _, err := c.Write(AppendFrame(nil, &Frame{Type: FrameHello, Header: h, Payload: p})); err != nil {
+		t.Fatal(err)
+	}
+	frames, err := n.wrap(c).Read(make([]Frame, 0, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, frames[0].Type
+}
+
+// A greeting that was long on its way must not displace the connection that came after it.
+func TestOlderAttemptsAreTurnedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipes()
+		s := Serve(n, ServerConfig{})
+		for _, c := range []struct {
+			attempt uint32
+			want    FrameType
+		}{{2, FrameWelcome}, {1, FrameRefuse}, {2, FrameRefuse}, {3, FrameWelcome}} {
+			conn, got := hail(t, n, c.attempt)
+			defer conn.Close()
+			if got != c.want {
+				t.Errorf("attempt %d was answered by a frame of type %d, want %d", c.attempt, got, c.want)
+			}
+		}
+		if st := s.Stats(); st.Links != 1 || st.Resumed != 1 {
+			t.Errorf("%+v", st)
+		}
+		s.Abort()
+	})
+}
+
+func TestTruncatedFrameIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newPipes()
+		s := Serve(n, ServerConfig{})
+		for _, part := range []int{1, frameHead, frameHead + 1, readBuffer + 100} {
+			c := n.dial()
+			whole := AppendFrame(nil, &Frame{Type: FrameHello, Payload: make([]byte, 2*readBuffer)})
+			if _, err := c.Write(whole[:part]); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		synctest.Wait()
+		if st := s.Stats(); st.Corrupt != 4 || st.Broken != 0 {
+			t.Errorf("%+v", st)
+		}
+		s.Close()
+	})
+}

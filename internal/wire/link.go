@@ -281,13 +281,17 @@ func (l *Link) recvErr() error {
 // batch of arrivals, and when an acknowledgement is due.
 func (l *Link) take() (m Message, ok bool) {
 	l.taking.Lock()
+	if l.deaf.Load() {
+		l.taking.Unlock()
+		return m, false
+	}
 	if l.readyAt == len(l.ready) {
 		l.mu.Lock()
 		l.ready, l.in.queue = l.in.queue, l.ready[:0]
 		l.mu.Unlock()
 		l.readyAt = 0
 	}
-	if len(l.ready) == 0 || l.deaf.Load() {
+	if len(l.ready) == 0 {
 		l.taking.Unlock()
 		return m, false
 	}

@@ -199,3 +199,38 @@ func TestCutCounts(t *testing.T) {
 		s.Close()
 	})
 }
+
+// Single messages that vanish leave no gap: only their age tells, and no cut helps.
+func TestLoneMessagesAreResent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wire.NewMemory(3)
+		s, near, far := memoryPair(t, m, wire.LinkConfig{})
+		m.Set(wire.Misfortune{Loss: 0.2})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		go func() {
+			for {
+				msg, err := far.Recv(ctx)
+				if err != nil || far.Post(msg) != nil {
+					return
+				}
+			}
+		}()
+		for i := range 200 {
+			if err := near.Send(ctx, wire.Message{Kind: uint16(i)}); err != nil {
+				t.Fatal(err)
+			}
+			if msg, err := near.Recv(ctx); err != nil || msg.Kind != uint16(i) {
+				t.Fatalf("answer %d: %v, %v", i, msg.Kind, err)
+			}
+		}
+		if st := near.Stats(); st.Reconnects > 0 || st.Resent == 0 {
+			t.Errorf("%+v", st)
+		}
+		m.Set(wire.Misfortune{})
+		if err := near.Close(); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	})
+}

@@ -61,14 +61,29 @@ func closeByServer(t *testing.T, s Setup) {
 	}
 }
 
-// closeBoth: neither side waits for the other to take what it never will.
+// closeBoth: neither side waits for the other to take what it never will, although the credit for
+// it is used up both ways.
 func closeBoth(t *testing.T, s Setup) {
 	w := open(t, s, func(c *wire.ServerConfig) { c.Link.Window.Messages = 2 })
-	near, far := w.link(terms())
+	cfg := terms()
+	cfg.Window.Messages = 2
+	near, far := w.link(cfg)
+	w.send(near, 0, 2)
+	w.send(far, 0, 2)
+	w.recv(far, 0, 1) // the other has been handed out of the inbox, too
 	for i := range 50 {
 		_ = near.Post(number(i))
+		_ = far.Post(number(i))
 	}
-	together(func() { _ = near.Close() }, func() { _ = far.Close() })
+	together(func() {
+		if err := near.Close(); err != nil {
+			t.Error(err)
+		}
+	}, func() {
+		if err := far.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	w.wantKind(near.Err(), tutti.Closed, nil)
 	w.wantKind(far.Err(), tutti.Closed, nil)
 }
