@@ -20,7 +20,7 @@ type Client struct {
 	program string        // name of the engines that run this program's functions
 	data    Plane         // how large values come and go
 	box     outbox        // tasks on their way and not ended
-	onEnd   []func()      // what Close ends after the link, last first
+	onEnd   ending        // what Close ends after the link
 	warn    func(string)  // shows warnings to the user
 	quit    chan struct{} // closed by Close
 	done    chan struct{} // closed when the link's keeper has ended
@@ -173,12 +173,18 @@ func (c *Client) comeBack(ctx context.Context, err error) (*wire.Link, error) {
 		case <-ctx.Done():
 		}
 	}()
+	c.warn("the controller is away; waiting for it to come back (start it again with `tutti start`)")
+	c.door.Link.Patience = returnPatience
 	link, again := c.connect(ctx)
 	if again != nil {
 		return nil, tutti.Errorf("use cluster", tutti.Lost, "%w; coming back: %w", err, again)
 	}
 	return link, nil
 }
+
+// returnPatience is how long a client of a detached cluster waits for a controller that has died
+// to be started again.
+const returnPatience = 10 * time.Minute
 
 // receive takes in one message of the controller.
 func (c *Client) receive(m wire.Message) error {
@@ -343,9 +349,7 @@ func (c *Client) Close() error {
 			link.Close()
 		}
 		<-c.done
-		for i := len(c.onEnd) - 1; i >= 0; i-- {
-			c.onEnd[i]()
-		}
+		c.onEnd.run()
 	})
 	return nil
 }

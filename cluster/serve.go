@@ -3,8 +3,6 @@ package cluster
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/controller"
@@ -36,9 +34,7 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		return err
 	}
 	defer c.Close()
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	local, err := accept(ctx, &serving, c, wire.Unix{}, p.Socket())
+	local, err := accept(c, wire.Unix{}, p.Socket())
 	if err != nil {
 		return err
 	}
@@ -49,7 +45,7 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		if err != nil {
 			return err
 		}
-		remote, err := accept(ctx, &serving, c, wire.TCP{Keys: keys}, cfg.Listen)
+		remote, err := accept(c, wire.TCP{Keys: keys}, cfg.Listen)
 		if err != nil {
 			return err
 		}
@@ -71,9 +67,9 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 	}
 }
 
-// accept opens a controller's door on a network.
-func accept(ctx context.Context, serving *sync.WaitGroup, c *controller.Controller, n wire.Network, addr string) (*wire.Server, error) {
-	ln, err := n.Listen(ctx, addr)
+// accept opens a controller's door on a network, until the server is closed.
+func accept(c *controller.Controller, n wire.Network, addr string) (*wire.Server, error) {
+	ln, err := n.Listen(context.Background(), addr)
 	if err != nil {
 		return nil, err
 	}
@@ -81,18 +77,14 @@ func accept(ctx context.Context, serving *sync.WaitGroup, c *controller.Controll
 		Hello: wire.Hello{Role: wire.RoleServer, Name: "controller", Software: tutti.Release},
 		Admit: c.Admit,
 	})
-	serving.Go(func() {
+	go func() {
 		for {
-			l, err := s.Accept(ctx)
+			l, err := s.Accept(context.Background())
 			if err != nil {
-				return
+				return // closed
 			}
 			c.Serve(l)
 		}
-	})
+	}()
 	return s, nil
 }
-
-// returnPatience is how long a client of a detached cluster waits for a controller that has died
-// to be started again.
-const returnPatience = 10 * time.Minute

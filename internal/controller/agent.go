@@ -164,7 +164,11 @@ func (c *Controller) nodeUp(a *agent) {
 		}
 	}
 	for _, r := range h.Runs {
-		up.Runs = append(up.Runs, sched.Held{Run: r.Run, Engines: r.Engines, Started: r.Started || r.Ended})
+		held := sched.Held{Run: r.Run, Engines: r.Engines, Started: r.Started || r.Ended}
+		if r.Ended {
+			held.Engines = nil // its end follows, and holds no engine
+		}
+		up.Runs = append(up.Runs, held)
 	}
 	c.step(up)
 }

@@ -126,7 +126,11 @@ func (c *Controller) asked(s asker, m *wire.Ask) {
 	if s.agent != nil {
 		table = agentVerbs
 	}
-	if s.client != nil && m.Verb == "stacks" {
+	switch {
+	case m.Verb == "blob":
+		c.askBlob(s, m)
+		return
+	case s.client != nil && m.Verb == "stacks":
 		c.askStacks(s, m)
 		return
 	}
@@ -405,6 +409,20 @@ func (c *Controller) askStacks(s asker, m *wire.Ask) {
 		return
 	}
 	a.ask("stacks", m.Body, func(body []byte, err error) { s.answer(m.Seq, body, err) })
+}
+
+// askBlob passes the question on to the agent of the node that has the blob.
+func (c *Controller) askBlob(s asker, m *wire.Ask) {
+	q, err := question[wire.ReadBlob](m.Body)
+	a := c.agents[q.Ref.Blob.Node]
+	if err == nil && a == nil {
+		err = tutti.Errorf("fetch blob", tutti.Lost, "node %d, which has %v, is away", q.Ref.Blob.Node, q.Ref.Blob)
+	}
+	if err != nil {
+		s.answer(m.Seq, nil, err)
+		return
+	}
+	a.ask("blob", m.Body, func(body []byte, err error) { s.answer(m.Seq, body, err) })
 }
 
 // answered takes in an agent's answer to a question of ours.

@@ -132,3 +132,11 @@ type DrainNode struct {
 	Node tutti.NodeID `cbor:"node"`
 	Off  bool         `cbor:"off"`
 }
+
+// ReadBlob asks for a piece of a blob, passed on to the agent of the node that has it, answered by
+// the bytes as they are ("blob"). It is the way where two nodes cannot reach each other.
+type ReadBlob struct {
+	Ref    tutti.Ref `cbor:"ref"`
+	Offset int64     `cbor:"offset"`
+	Most   int       `cbor:"most"`
+}
