@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"math"
 	"os"
 
 	"github.com/tutti-hpc/tutti"
@@ -46,13 +47,13 @@ func openEmbedded(ctx context.Context, s *tutti.Settings) (*Client, error) {
 		return nil, err
 	}
 	ends.add(srv.Close)
-	a, err := agent.Start(ctx, agent.Config{Network: net, Addr: embeddedAddr, Has: has, Orphan: -1})
+	a, err := agent.Start(ctx, agent.Config{Network: net, Addr: embeddedAddr, Has: has, Orphan: math.MaxInt64})
 	if err != nil {
 		ends.run()
 		return nil, err
 	}
 	ends.add(func() { a.Close() })
-	data := &plane{space: a.Space("client")}
+	data := &plane{space: a.Space()}
 	c, err := Join(ctx, Door{
 		Network: net, Addr: embeddedAddr, Data: data, Warn: warnTo(s),
 		Want: wire.Want{PerNode: engines, Spec: wire.ProgramSpec{Name: "go:self", Path: exe}},
