@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"maps"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/tutti-hpc/tutti"
@@ -34,8 +32,8 @@ type outbox struct {
 	mu      sync.Mutex
 	ready   sync.Cond // something to send, room, or the end
 	queue   []*call
-	bytes   int // of arguments in queue
-	open    map[uint64]*call
+	bytes   int    // of arguments in queue
+	open    window // tasks that have not ended
 	client  tutti.ClientID
 	last    uint64 // number of the newest task
 	forgets []tutti.TaskID
@@ -47,7 +45,7 @@ type outbox struct {
 
 func (o *outbox) init() {
 	o.ready.L = &o.mu
-	o.open = map[uint64]*call{}
+	o.open.base = 1
 }
 
 // What may wait in the outbox before submitters have to.
@@ -79,7 +77,7 @@ func (o *outbox) add(ctx context.Context, calls ...*call) error {
 		if c.promised != nil {
 			c.makePromise(tutti.MakeTaskID(o.client, c.n))
 		}
-		o.open[c.n] = c
+		o.open.add(c)
 		o.queue = append(o.queue, c)
 		o.bytes += len(c.msg.Args)
 	}
@@ -100,7 +98,7 @@ func (o *outbox) waitRoom(ctx context.Context) error {
 	defer func() { o.waiting-- }()
 	for o.closed == nil && o.full() {
 		if ctx.Err() != nil {
-			return tutti.Errorf("submit", tutti.KindOf(ctx.Err()), "the cluster has asked to wait, %d tasks are queued: %w", len(o.open), ctx.Err())
+			return tutti.Errorf("submit", tutti.KindOf(ctx.Err()), "the cluster has asked to wait, %d tasks are queued: %w", o.open.count, ctx.Err())
 		}
 		o.ready.Wait()
 	}
@@ -150,9 +148,7 @@ func (o *outbox) ended(ends []wire.Outcome, do func(*call, *wire.Outcome)) {
 	calls := make([]*call, len(ends))
 	o.mu.Lock()
 	for i := range ends {
-		n := ends[i].Task.N()
-		calls[i] = o.open[n]
-		delete(o.open, n)
+		calls[i] = o.open.take(ends[i].Task.N())
 	}
 	o.mu.Unlock()
 	for i, c := range calls {
@@ -194,9 +190,11 @@ func (o *outbox) again() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue, o.bytes, o.held = o.queue[:0:0], 0, false
-	for _, n := range slices.Sorted(maps.Keys(o.open)) {
-		o.queue = append(o.queue, o.open[n])
-		o.bytes += len(o.open[n].msg.Args)
+	for _, c := range o.open.calls {
+		if c != nil {
+			o.queue = append(o.queue, c)
+			o.bytes += len(c.msg.Args)
+		}
 	}
 	o.ready.Broadcast()
 }
@@ -220,16 +218,50 @@ func (o *outbox) sent(ctx context.Context) {
 // close ends it: open calls end with err.
 func (o *outbox) close(err error) {
 	o.mu.Lock()
-	open := o.open
+	open := o.open.calls
 	if o.closed == nil {
 		o.closed = err
 	}
-	o.open, o.queue = map[uint64]*call{}, nil
+	o.open, o.queue = window{base: o.last + 1}, nil
 	o.ready.Broadcast()
 	o.mu.Unlock()
-	for _, n := range slices.Sorted(maps.Keys(open)) {
-		open[n].end(&wire.Outcome{State: tutti.Errored, Fail: wire.PackError(err), Engine: tutti.NoEngine, Node: tutti.NoNode})
+	for _, c := range open {
+		if c != nil {
+			c.end(&wire.Outcome{State: tutti.Errored, Fail: wire.PackError(err), Engine: tutti.NoEngine, Node: tutti.NoNode})
+		}
 	}
+}
+
+// window holds calls by their numbers, which come in order and end nearly so: a slice from the
+// oldest open number on.
+type window struct {
+	base  uint64 // number of calls[0]
+	calls []*call
+	count int
+}
+
+// add appends the call with the next number.
+func (w *window) add(c *call) {
+	w.calls = append(w.calls, c)
+	w.count++
+}
+
+// take removes a call, nil if it is not there.
+func (w *window) take(n uint64) *call {
+	if n < w.base || n-w.base >= uint64(len(w.calls)) {
+		return nil
+	}
+	c := w.calls[n-w.base]
+	if c == nil {
+		return nil
+	}
+	w.calls[n-w.base] = nil
+	w.count--
+	for len(w.calls) > 0 && w.calls[0] == nil {
+		w.calls = w.calls[1:]
+		w.base++
+	}
+	return c
 }
 
 // end settles a call.

@@ -1,10 +1,6 @@
 package controller
 
-import (
-	"time"
-
-	"github.com/tutti-hpc/tutti"
-)
+import "github.com/tutti-hpc/tutti"
 
 // eventRing keeps the newest events.
 type eventRing struct {
@@ -32,7 +28,7 @@ func (e *eventRing) since(seq uint64, n int) []tutti.Event {
 
 // publish makes a fact public.
 func (c *Controller) publish(ev tutti.Event) {
-	ev.Version, ev.Time, ev.Seq = tutti.EventVersion, time.Now(), c.events.next
+	ev.Version, ev.Time, ev.Seq = tutti.EventVersion, c.now, c.events.next
 	c.events.ring[ev.Seq%uint64(len(c.events.ring))] = ev
 	c.events.next++
 }
