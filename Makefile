@@ -10,5 +10,11 @@ build:
 check:
 	scripts/check
 
+demo: build
+	go run ./examples/pmf -o out/pmf
+
+bench:
+	bench/run
+
 generate:
 	go generate ./...
