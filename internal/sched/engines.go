@@ -47,19 +47,22 @@ func (s *State) engine(id tutti.EngineID) *engine {
 // setEngine moves an engine from one state to another and keeps the counts. Whoever calls it for
 // a node that stays calls update too.
 func (s *State) setEngine(e *engine, to engineState) {
-	live := func(st engineState) int {
-		if st == engineIdle || st == engineBusy {
-			return 1
-		}
-		return 0
-	}
-	e.prog.ready += live(to) - live(e.state)
+	was := e.live()
 	if to == engineGone && e.state != engineGone {
 		e.prog.total--
 		e.node.crew(e.prog).total--
 	}
 	e.state = to
+	switch {
+	case e.live() && !was:
+		e.prog.ready++
+	case was && !e.live():
+		e.prog.ready--
+	}
 }
+
+// live reports whether the engine is up.
+func (e *engine) live() bool { return e.state == engineIdle || e.state == engineBusy }
 
 // idle puts an engine among those that are free.
 func (s *State) idle(e *engine) {
@@ -136,9 +139,18 @@ func (s *State) startEngine(e *engine) {
 
 // engineUp takes in that an engine is ready.
 func (s *State) engineUp(ev EngineUp) {
+	if e := s.announce(ev); e != nil {
+		s.vacant(e)
+		s.update(e.node)
+	}
+}
+
+// announce makes an engine known that is ready, without giving it anything to do. It is nil for
+// one that is not news.
+func (s *State) announce(ev EngineUp) *engine {
 	n := s.node(ev.Node)
 	if n == nil || ev.Engine < 0 || ev.Engine > maxEngine || ev.Program == "" {
-		return
+		return nil
 	}
 	e := s.engine(ev.Engine)
 	if e != nil && e.state == engineGone && e.node.id == n.id && e.node != n && ev.Life >= e.life {
@@ -153,14 +165,14 @@ func (s *State) engineUp(ev EngineUp) {
 		e = s.newEngine(ev.Engine, n, s.programOf(ev.Program))
 		e.life, e.state = ev.Life, engineStarting
 	case e.node != n || e.prog.name != ev.Program || ev.Life < e.life || e.state == engineGone:
-		return
+		return nil
 	case ev.Life > e.life: // started anew without our asking
-		if e.state == engineIdle || e.state == engineBusy {
+		if e.live() {
 			s.engineLost(e, "it was started again")
 		}
 		e.life = ev.Life
 	case e.state != engineStarting:
-		return
+		return nil
 	}
 	s.setTimer(&e.timer, e, never)
 	e.prog.failures = 0
@@ -168,8 +180,8 @@ func (s *State) engineUp(ev EngineUp) {
 	if e.prog.broken != "" {
 		s.revive(e.prog)
 	}
-	s.vacant(e)
-	s.update(n)
+	s.setEngine(e, engineBusy)
+	return e
 }
 
 // engineDown takes in that an engine has ended.

@@ -24,7 +24,7 @@ func (v *verifier) engines() {
 			continue
 		}
 		total[e.prog]++
-		if e.state == engineIdle || e.state == engineBusy {
+		if e.live() {
 			ready[e.prog]++
 		}
 		v.hold((e.state == engineBusy) == (e.slot != nil), "engine %d is %s with a slot: %v", id, engineStates[e.state], e.slot != nil)
