@@ -1,11 +1,6 @@
 package sched
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-	"time"
-
 	"github.com/tutti-hpc/tutti"
 )
 
@@ -42,47 +37,6 @@ type engine struct {
 	next, prev *engine // idle ones of its crew
 }
 
-// crew is a node's engines of one program.
-type crew struct {
-	prog  *program
-	first *engine // idle
-	idle  int
-	total int // of all states but gone
-}
-
-// program is what the scheduler keeps of one program.
-type program struct {
-	name     string
-	wanted   bool
-	stopped  bool // nobody wants it any more, and its engines end
-	perNode  int
-	total    int // engines that are not gone
-	ready    int // engines that are idle or busy
-	failures int // starts that failed in a row, among all its engines
-	broken   string
-}
-
-func (s *State) programOf(name string) *program {
-	p := s.progs[name]
-	if p == nil {
-		p = &program{name: name}
-		s.progs[name] = p
-		s.program = append(s.program, p)
-	}
-	return p
-}
-
-// crew finds a node's engines of a program.
-func (n *node) crew(p *program) *crew {
-	for i := range n.crews {
-		if n.crews[i].prog == p {
-			return &n.crews[i]
-		}
-	}
-	n.crews = append(n.crews, crew{prog: p})
-	return &n.crews[len(n.crews)-1]
-}
-
 func (s *State) engine(id tutti.EngineID) *engine {
 	if id < 0 || int(id) >= len(s.engines) {
 		return nil
@@ -93,19 +47,22 @@ func (s *State) engine(id tutti.EngineID) *engine {
 // setEngine moves an engine from one state to another and keeps the counts. Whoever calls it for
 // a node that stays calls update too.
 func (s *State) setEngine(e *engine, to engineState) {
-	live := func(st engineState) int {
-		if st == engineIdle || st == engineBusy {
-			return 1
-		}
-		return 0
-	}
-	e.prog.ready += live(to) - live(e.state)
+	was := e.live()
 	if to == engineGone && e.state != engineGone {
 		e.prog.total--
 		e.node.crew(e.prog).total--
 	}
 	e.state = to
+	switch {
+	case e.live() && !was:
+		e.prog.ready++
+	case was && !e.live():
+		e.prog.ready--
+	}
 }
+
+// live reports whether the engine is up.
+func (e *engine) live() bool { return e.state == engineIdle || e.state == engineBusy }
 
 // idle puts an engine among those that are free.
 func (s *State) idle(e *engine) {
@@ -151,118 +108,6 @@ func (s *State) vacant(e *engine) {
 	}
 }
 
-// startTargeted starts what is first in the line of an engine that is free and stands in no list.
-// If the node has no room for it, nothing else is begun there before.
-func (s *State) startTargeted(e *engine) {
-	n := e.node
-	r := s.first(&e.line)
-	t := s.tasks.at(r)
-	sh := t.kind.shape
-	if n.drained || s.gangHolds(n, e.prog) || !n.free.covers(sh.need) {
-		want := !n.drained && !n.free.covers(sh.need)
-		if want != e.wanting {
-			s.setWanting(e, want)
-			s.update(n)
-		}
-		return
-	}
-	s.setWanting(e, false)
-	s.leave(&e.line, r)
-	n.aimed--
-	sl := s.newSlot(n, sh)
-	sl.engine, e.slot = e, sl
-	s.setEngine(e, engineBusy)
-	s.hold(n, sl)
-	s.assign(sl, r, t)
-	s.refillTargeted(sl)
-}
-
-func (s *State) setWanting(e *engine, want bool) {
-	if e.wanting == want {
-		return
-	}
-	e.wanting = want
-	if want {
-		e.node.wanting++
-	} else {
-		e.node.wanting--
-	}
-}
-
-// kick tries the engines of a node that wait for room, or for a gang to be placed.
-func (s *State) kick(n *node) {
-	if n.aimed == 0 {
-		return
-	}
-	for _, e := range n.engines {
-		if e.state == engineIdle && e.line.n > 0 {
-			s.startTargeted(e)
-		}
-	}
-}
-
-// aim puts a ready task in the line of the engine it is for.
-func (s *State) aim(r ref, t *task) {
-	e := s.engine(t.class.Target)
-	if e == nil || e.state == engineGone {
-		s.finish(r, t, tutti.Errored, tutti.Lost, 0, s.whyGone(t.class.Target))
-		return
-	}
-	s.setState(t, tutti.Ready)
-	s.join(&e.line, r)
-	if e.node != nowhere {
-		e.node.aimed++
-	}
-	switch {
-	case e.state == engineIdle:
-		if e.line.n == 1 {
-			s.unidle(e)
-			s.update(e.node)
-		}
-		s.startTargeted(e)
-	case e.state == engineBusy && e.slot != nil:
-		s.touch(e.slot)
-	}
-}
-
-// unaim takes a ready task out of the line of its engine.
-func (s *State) unaim(r ref, t *task) {
-	e := s.engine(t.class.Target)
-	s.leave(&e.line, r)
-	if e.node != nowhere {
-		e.node.aimed--
-	}
-	if e.state != engineIdle {
-		return
-	}
-	s.setWanting(e, false)
-	if e.line.n > 0 {
-		s.startTargeted(e)
-	} else {
-		s.vacant(e)
-	}
-	s.update(e.node)
-}
-
-// startEngines brings the engines of a program on a node to the wished number.
-func (s *State) startEngines(n *node, p *program) {
-	if !p.wanted || p.broken != "" || !n.there || n.drained {
-		return
-	}
-	for want := n.wants(p) - n.crew(p).total; want > 0; want-- {
-		e := s.newEngine(tutti.EngineID(len(s.engines)), n, p)
-		s.startEngine(e)
-	}
-}
-
-// wants is how many engines of a program a node should have.
-func (n *node) wants(p *program) int {
-	if p.perNode > 0 {
-		return p.perNode
-	}
-	return max(1, int(n.has.get(cores)/micro))
-}
-
 // maxEngine bounds the numbers that are believed when an agent reports engines.
 const maxEngine = 1 << 24
 
@@ -286,72 +131,26 @@ func (s *State) settleIn(e *engine, n *node, p *program) {
 	p.total++
 }
 
-// returnTime is how long tasks wait for their engine after the controller was started again.
-const returnTime = int64(time.Minute)
-
-// nowhere and nothing stand for the node and program of an engine that is awaited.
-var (
-	nowhere = &node{id: tutti.NoNode, name: "not back yet"}
-	nothing = &program{name: "unknown"}
-)
-
-// comeBack gives an engine that was awaited its place. Tasks for it that are of another program
-// were submitted by mistake.
-func (s *State) comeBack(e *engine, n *node, p *program) {
-	old := e.line
-	e.line = line{}
-	s.settleIn(e, n, p)
-	for old.n > 0 {
-		r := s.first(&old)
-		t := s.tasks.at(r)
-		s.leave(&old, r)
-		s.setState(t, tutti.Waiting)
-		if s.acceptable(r, t) {
-			s.aim(r, t)
-		}
-	}
-}
-
-// patience is the State when it stops waiting for engines to come back.
-type patience State
-
-func (p *patience) wake(s *State) {
-	for _, e := range s.engines {
-		if e != nil && e.state == engineAwaited {
-			e.why = "it did not come back after the controller was started again"
-			e.state = engineGone
-			s.failAimed(e, true)
-		}
-	}
-}
-
 func (s *State) startEngine(e *engine) {
 	e.life++
 	s.setEngine(e, engineStarting)
 	s.do(StartEngine{Node: e.node.id, Engine: e.id, Life: e.life, Program: e.prog.name})
 }
 
-// surplus reports whether the program is to have fewer engines on the node than there are. The
-// ones with the highest numbers go.
-func (s *State) surplus(e *engine) bool {
-	n, p := e.node, e.prog
-	if !p.wanted || e.line.n > 0 || n.crew(p).total <= n.wants(p) {
-		return false
-	}
-	before := 0
-	for _, o := range n.engines {
-		if o.prog == p && o.id < e.id && o.state != engineGone && o.state != engineEnding {
-			before++
-		}
-	}
-	return before >= n.wants(p)
-}
-
 // engineUp takes in that an engine is ready.
 func (s *State) engineUp(ev EngineUp) {
+	if e := s.announce(ev); e != nil {
+		s.vacant(e)
+		s.update(e.node)
+	}
+}
+
+// announce makes an engine known that is ready, without giving it anything to do. It is nil for
+// one that is not news.
+func (s *State) announce(ev EngineUp) *engine {
 	n := s.node(ev.Node)
 	if n == nil || ev.Engine < 0 || ev.Engine > maxEngine || ev.Program == "" {
-		return
+		return nil
 	}
 	e := s.engine(ev.Engine)
 	if e != nil && e.state == engineGone && e.node.id == n.id && e.node != n && ev.Life >= e.life {
@@ -366,14 +165,14 @@ func (s *State) engineUp(ev EngineUp) {
 		e = s.newEngine(ev.Engine, n, s.programOf(ev.Program))
 		e.life, e.state = ev.Life, engineStarting
 	case e.node != n || e.prog.name != ev.Program || ev.Life < e.life || e.state == engineGone:
-		return
+		return nil
 	case ev.Life > e.life: // started anew without our asking
-		if e.state == engineIdle || e.state == engineBusy {
+		if e.live() {
 			s.engineLost(e, "it was started again")
 		}
 		e.life = ev.Life
 	case e.state != engineStarting:
-		return
+		return nil
 	}
 	s.setTimer(&e.timer, e, never)
 	e.prog.failures = 0
@@ -381,8 +180,8 @@ func (s *State) engineUp(ev EngineUp) {
 	if e.prog.broken != "" {
 		s.revive(e.prog)
 	}
-	s.vacant(e)
-	s.update(n)
+	s.setEngine(e, engineBusy)
+	return e
 }
 
 // engineDown takes in that an engine has ended.
@@ -482,119 +281,4 @@ func (s *State) engineGone(e *engine, why string) {
 	e.why = why
 	e.node.engines = without(e.node.engines, e)
 	s.failAimed(e, true)
-}
-
-// failAimed ends the tasks that wait for an engine which has died: what they were to find in it is
-// gone. Those that ask to be repeated after a loss wait for it to come back, if it will.
-func (s *State) failAimed(e *engine, forever bool) {
-	var keep []ref
-	for e.line.n > 0 {
-		r := s.first(&e.line)
-		t := s.tasks.at(r)
-		s.leave(&e.line, r)
-		if !forever && t.class.Retry.Lost > 0 {
-			keep = append(keep, r)
-			continue
-		}
-		if e.node != nowhere {
-			e.node.aimed--
-		}
-		s.finish(r, t, tutti.Errored, tutti.Lost, 0, s.whyGone(e.id))
-	}
-	for _, r := range keep {
-		s.join(&e.line, r)
-	}
-}
-
-// whyGone says in words why an engine cannot serve its own tasks.
-func (s *State) whyGone(id tutti.EngineID) string {
-	e := s.engine(id)
-	if e == nil {
-		return fmt.Sprintf("there is no engine %d", id)
-	}
-	why := fmt.Sprintf("engine %d ended, and its variables with it", id)
-	if e.why != "" {
-		why += ": " + e.why
-	}
-	return why
-}
-
-// programUp takes in how many engines of a program are wanted.
-func (s *State) programUp(ev ProgramUp) {
-	if ev.Program == "" {
-		return
-	}
-	p := s.programOf(ev.Program)
-	p.wanted, p.stopped, p.perNode = true, false, max(0, ev.PerNode)
-	s.grown++
-	s.revive(p)
-	for _, n := range s.up {
-		for _, e := range slices.Clone(n.engines) {
-			if e.prog == p && e.state == engineIdle && s.surplus(e) {
-				s.stopIdle(e)
-			}
-		}
-	}
-}
-
-// revive starts the engines of a program that are missing, and soon those that rest.
-func (s *State) revive(p *program) {
-	p.failures, p.broken = 0, ""
-	for _, n := range s.up {
-		s.startEngines(n, p)
-		for _, e := range n.engines {
-			if e.prog == p && e.state == engineResting {
-				s.ringBy(&e.timer, e, s.now+int64(s.cfg.Restart))
-			}
-		}
-	}
-}
-
-// stopIdle ends an engine that is free.
-func (s *State) stopIdle(e *engine) {
-	s.unidle(e)
-	s.vacant(e)
-	s.update(e.node)
-}
-
-// programDown takes in that nobody wants a program any more.
-func (s *State) programDown(ev ProgramDown) {
-	p := s.progs[ev.Program]
-	if p == nil {
-		return
-	}
-	p.wanted, p.stopped = false, true
-	s.grown++
-	for _, n := range s.up {
-		for _, e := range slices.Clone(n.engines) {
-			switch {
-			case e.prog != p:
-			case e.state == engineIdle && e.line.n == 0:
-				s.stopIdle(e)
-			case e.state == engineResting:
-				s.engineGone(e, "nobody wants its program any more")
-			}
-		}
-	}
-	s.warnProgram(p)
-}
-
-// giveUp stops starting engines of a program that die as soon as they start.
-func (s *State) giveUp(p *program, why string) {
-	if why = strings.TrimSpace(why); why == "" {
-		why = "for no reason that was reported"
-	}
-	p.broken = why
-	s.warnProgram(p)
-}
-
-// warnProgram tells everybody who waits for engines of p what is wrong, once for each queue.
-func (s *State) warnProgram(p *program) {
-	for _, c := range s.order {
-		for _, q := range c.queues {
-			if q.shape.prog == p && q.n > 0 {
-				s.foresee(s.tasks.at(s.first(&q.line)))
-			}
-		}
-	}
 }

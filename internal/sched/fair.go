@@ -84,7 +84,12 @@ func (s *State) charge(c *client, cost int64) {
 }
 
 // clientOf is the client of a task.
-func (s *State) clientOf(t *task) *client { return s.clients[t.id.Client()] }
+func (s *State) clientOf(t *task) *client {
+	if id := t.id.Client(); s.last == nil || s.last.id != id {
+		s.last = s.clients[id]
+	}
+	return s.last
+}
 
 // clientOfID finds or makes a client.
 func (s *State) clientOfID(id tutti.ClientID) *client {

@@ -73,12 +73,28 @@ func (s *State) nodeUp(ev NodeUp) {
 	s.up = append(s.up, n)
 	s.grown++
 	s.arrive(n, ev.Pool)
-	for _, e := range ev.Engines {
-		e.Node = ev.Node
-		s.engineUp(e)
+	s.bring(n, ev)
+}
+
+// bring takes in what an agent has: first its engines, then the runs that are on them, and only
+// then are engines that are free given anything new.
+func (s *State) bring(n *node, ev NodeUp) {
+	var fresh []*engine
+	for _, up := range ev.Engines {
+		up.Node = ev.Node
+		if e := s.announce(up); e != nil {
+			fresh = append(fresh, e)
+		}
 	}
 	for _, h := range ev.Runs {
-		s.adopt(n, h)
+		if r, _ := s.current(h.Run); r == 0 {
+			s.adopt(n, h)
+		}
+	}
+	for _, e := range fresh {
+		if e.slot == nil {
+			s.vacant(e)
+		}
 	}
 	for _, p := range s.program {
 		s.startEngines(n, p)
@@ -116,21 +132,8 @@ func (s *State) rejoin(ev NodeUp) {
 			r = next
 		}
 	}
-	for _, e := range ev.Engines {
-		e.Node = ev.Node
-		s.engineUp(e)
-	}
-	for _, h := range ev.Runs {
-		if r, _ := s.current(h.Run); r == 0 {
-			s.adopt(n, h)
-		}
-	}
 	n.offered = false
-	for _, p := range s.program {
-		s.startEngines(n, p)
-	}
-	s.update(n)
-	s.calm(n)
+	s.bring(n, ev)
 }
 
 // adopt takes over a run that a returning agent has, if its task waits to be run; else the run is
@@ -148,7 +151,7 @@ func (s *State) readopt(n *node, h Held, r ref, t *task) bool {
 	var es []*engine
 	for _, id := range h.Engines {
 		e := s.engine(id)
-		if e == nil || e.node != n || e.prog != sh.prog || e.state != engineIdle && e.state != engineBusy {
+		if e == nil || e.node != n || e.prog != sh.prog || !e.live() {
 			return false
 		}
 		es = append(es, e)
@@ -158,10 +161,8 @@ func (s *State) readopt(n *node, h Held, r ref, t *task) bool {
 		s.takeUp(es[0].slot, h, r, t)
 		return true
 	}
-	for _, e := range es {
-		if e.state != engineIdle {
-			return false
-		}
+	if slices.ContainsFunc(es, func(e *engine) bool { return e.slot != nil }) {
+		return false
 	}
 	if !ghost && (len(es) != sh.ranks || sh.nodes > 1 || sh.nodes == 1 && n.holders > 0 || !n.free.covers(sh.need)) {
 		return false

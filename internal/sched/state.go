@@ -57,6 +57,7 @@ type State struct {
 	order   []*client // by number
 	turn    []*client // a heap: those who have something that can be placed now
 	vtime   int64     // the pass of the client served last
+	last    *client   // the one looked up last
 
 	kinds   kinds
 	busy    int // shapes with ready tasks

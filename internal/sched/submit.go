@@ -2,7 +2,6 @@ package sched
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/tutti-hpc/tutti"
@@ -27,6 +26,7 @@ func (s *State) submit(ev Submit) {
 		s.breakCycles(batch)
 	}
 	var seen *shape
+	var good *Class
 	for _, r := range batch {
 		if r == 0 {
 			continue
@@ -36,9 +36,10 @@ func (s *State) submit(ev Submit) {
 		if t.final() {
 			continue
 		}
-		if !s.acceptable(r, t) {
+		if t.class != good && !s.acceptable(r, t) {
 			continue
 		}
+		good = t.class
 		if t.pending == 0 {
 			s.makeReady(r, t)
 		}
@@ -77,8 +78,14 @@ func (s *State) admit(nt *NewTask) ref {
 // the same batch, or is the task itself: only then can there be a cycle.
 func (s *State) join1(r ref, nt *NewTask) (forward bool) {
 	t := s.tasks.at(r)
-	for i, id := range slices.Concat(nt.Deps, nt.After) {
+	for i := range len(nt.Deps) + len(nt.After) {
 		need := i < len(nt.Deps)
+		var id tutti.TaskID
+		if need {
+			id = nt.Deps[i]
+		} else {
+			id = nt.After[i-len(nt.Deps)]
+		}
 		fr := s.find(id)
 		switch {
 		case fr == forgot && !need: // it has ended
@@ -326,5 +333,6 @@ func (s *State) dropClient(c *client) {
 	}
 	s.unkeep(c)
 	delete(s.clients, c.id)
+	s.last = nil
 	s.order = without(s.order, c)
 }

@@ -1,0 +1,175 @@
+package sched
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tutti-hpc/tutti"
+)
+
+// startTargeted starts what is first in the line of an engine that is free and stands in no list.
+// If the node has no room for it, nothing else is begun there before.
+func (s *State) startTargeted(e *engine) {
+	n := e.node
+	r := s.first(&e.line)
+	t := s.tasks.at(r)
+	sh := t.kind.shape
+	if n.drained || s.gangHolds(n, e.prog) || !n.free.covers(sh.need) {
+		want := !n.drained && !n.free.covers(sh.need)
+		if want != e.wanting {
+			s.setWanting(e, want)
+			s.update(n)
+		}
+		return
+	}
+	s.setWanting(e, false)
+	s.leave(&e.line, r)
+	n.aimed--
+	sl := s.newSlot(n, sh)
+	sl.engine, e.slot = e, sl
+	s.setEngine(e, engineBusy)
+	s.hold(n, sl)
+	s.assign(sl, r, t)
+	s.refillTargeted(sl)
+}
+
+func (s *State) setWanting(e *engine, want bool) {
+	if e.wanting == want {
+		return
+	}
+	e.wanting = want
+	if want {
+		e.node.wanting++
+	} else {
+		e.node.wanting--
+	}
+}
+
+// kick tries the engines of a node that wait for room, or for a gang to be placed.
+func (s *State) kick(n *node) {
+	if n.aimed == 0 {
+		return
+	}
+	for _, e := range n.engines {
+		if e.state == engineIdle && e.line.n > 0 {
+			s.startTargeted(e)
+		}
+	}
+}
+
+// aim puts a ready task in the line of the engine it is for.
+func (s *State) aim(r ref, t *task) {
+	e := s.engine(t.class.Target)
+	if e == nil || e.state == engineGone {
+		s.finish(r, t, tutti.Errored, tutti.Lost, 0, s.whyGone(t.class.Target))
+		return
+	}
+	s.setState(t, tutti.Ready)
+	s.join(&e.line, r)
+	if e.node != nowhere {
+		e.node.aimed++
+	}
+	switch {
+	case e.state == engineIdle:
+		if e.line.n == 1 {
+			s.unidle(e)
+			s.update(e.node)
+		}
+		s.startTargeted(e)
+	case e.state == engineBusy && e.slot != nil:
+		s.touch(e.slot)
+	}
+}
+
+// unaim takes a ready task out of the line of its engine.
+func (s *State) unaim(r ref, t *task) {
+	e := s.engine(t.class.Target)
+	s.leave(&e.line, r)
+	if e.node != nowhere {
+		e.node.aimed--
+	}
+	if e.state != engineIdle {
+		return
+	}
+	s.setWanting(e, false)
+	if e.line.n > 0 {
+		s.startTargeted(e)
+	} else {
+		s.vacant(e)
+	}
+	s.update(e.node)
+}
+
+// returnTime is how long tasks wait for their engine after the controller was started again.
+const returnTime = int64(time.Minute)
+
+// nowhere and nothing stand for the node and program of an engine that is awaited.
+var (
+	nowhere = &node{id: tutti.NoNode, name: "not back yet"}
+	nothing = &program{name: "unknown"}
+)
+
+// comeBack gives an engine that was awaited its place. Tasks for it that are of another program
+// were submitted by mistake.
+func (s *State) comeBack(e *engine, n *node, p *program) {
+	old := e.line
+	e.line = line{}
+	s.settleIn(e, n, p)
+	for old.n > 0 {
+		r := s.first(&old)
+		t := s.tasks.at(r)
+		s.leave(&old, r)
+		s.setState(t, tutti.Waiting)
+		if s.acceptable(r, t) {
+			s.aim(r, t)
+		}
+	}
+}
+
+// patience is the State when it stops waiting for engines to come back.
+type patience State
+
+func (p *patience) wake(s *State) {
+	for _, e := range s.engines {
+		if e != nil && e.state == engineAwaited {
+			e.why = "it did not come back after the controller was started again"
+			e.state = engineGone
+			s.failAimed(e, true)
+		}
+	}
+}
+
+// failAimed ends the tasks that wait for an engine which has died: what they were to find in it is
+// gone. Those that ask to be repeated after a loss wait for it to come back, if it will.
+func (s *State) failAimed(e *engine, forever bool) {
+	var keep []ref
+	for e.line.n > 0 {
+		r := s.first(&e.line)
+		t := s.tasks.at(r)
+		s.leave(&e.line, r)
+		if !forever && t.class.Retry.Lost > 0 {
+			keep = append(keep, r)
+			continue
+		}
+		if e.node != nowhere {
+			e.node.aimed--
+		}
+		s.finish(r, t, tutti.Errored, tutti.Lost, 0, s.whyGone(e.id))
+	}
+	for _, r := range keep {
+		s.join(&e.line, r)
+	}
+}
+
+// whyGone says in words why an engine cannot serve its own tasks.
+func (s *State) whyGone(id tutti.EngineID) string {
+	e := s.engine(id)
+	if e == nil {
+		return fmt.Sprintf("there is no engine %d", id)
+	}
+	why := fmt.Sprintf("engine %d ended, and its variables with it", id)
+	if e.why != "" {
+		why += ": " + e.why
+	}
+	return why
+}
