@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"bufio"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// oomKills counts the processes that the kernel has killed for want of memory: on this machine,
+// and in this process's control group, where it may have its own count.
+func oomKills() int {
+	n := counter("/proc/vmstat", "oom_kill")
+	for line := range strings.Lines(readText("/proc/self/cgroup")) {
+		if dir, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			n += counter("/sys/fs/cgroup"+dir+"/memory.events", "oom_kill")
+		}
+	}
+	return n
+}
+
+func readText(path string) string {
+	b, _ := os.ReadFile(path)
+	return string(b)
+}
+
+// counter finds the number after a name in a file of "name number" lines, 0 if there is none.
+func counter(path, name string) int {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if key, value, ok := strings.Cut(sc.Text(), " "); ok && key == name {
+			n, _ := strconv.Atoi(value)
+			return n
+		}
+	}
+	return 0
+}
