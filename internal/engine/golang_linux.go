@@ -92,7 +92,7 @@ func (p *process) start(path string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	p.oom = oomKills()
+	p.oom = oomKillsLately()
 	return spawn(path, append([]string{path}, prog.Args...), dedupe(env), prog.Dir, fds)
 }
 

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
 // oomKills counts the processes that the kernel has killed for want of memory: on this machine,
@@ -17,6 +19,23 @@ func oomKills() int {
 		}
 	}
 	return n
+}
+
+// lately is a count that is not older than a second: commands may start by the thousand.
+var lately struct {
+	sync.Mutex
+	count int
+	at    time.Time
+}
+
+// oomKillsLately is oomKills, for before something starts.
+func oomKillsLately() int {
+	lately.Lock()
+	defer lately.Unlock()
+	if time.Since(lately.at) > time.Second {
+		lately.count, lately.at = oomKills(), time.Now()
+	}
+	return lately.count
 }
 
 func readText(path string) string {
