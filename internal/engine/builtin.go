@@ -63,7 +63,7 @@ func variableName(op string, a tutti.Arg) (string, error) {
 	return name, nil
 }
 
-// push keeps its own copies: messages' and blobs' memory is used again, and variables are written to.
+// push makes variables.
 func push(l *loop, _ context.Context, args []tutti.Arg) (any, error) {
 	if len(args)%2 != 0 {
 		return nil, tutti.Errorf("push", tutti.Invalid, "%d arguments are not pairs of a name and a value", len(args))
@@ -74,9 +74,8 @@ func push(l *loop, _ context.Context, args []tutti.Arg) (any, error) {
 			return nil, err
 		}
 		v := args[i+1].Value
-		own := make([]byte, len(v.Data))
-		copy(own, v.Data)
-		l.vars.Put(name, tutti.Value{Codec: v.Codec, Data: own}, nil)
+		own, release := l.keep(v.Data)
+		l.vars.Put(name, tutti.Value{Codec: v.Codec, Data: own}, release)
 	}
 	return nil, nil
 }

@@ -70,12 +70,6 @@ func (f *frameReader) next() (kind uint16, body []byte, err error) {
 	return binary.LittleEndian.Uint16(b), b[2:len(b):len(b)], nil
 }
 
-// buffered reports whether a whole frame lies here already: no read is needed for it.
-func (f *frameReader) buffered() bool {
-	have := f.end - f.start
-	return have >= 4 && have-4 >= int(binary.LittleEndian.Uint32(f.buf[f.start:]))
-}
-
 // fill reads until n bytes lie at start.
 func (f *frameReader) fill(n int) error {
 	for f.end-f.start < n {

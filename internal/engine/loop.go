@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/blob"
 	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
@@ -25,9 +26,9 @@ type loop struct {
 	identity
 	out     *sender
 	board   *board
-	blobs   Blobs    // nil: large values travel inside messages
-	capture *capture // nil where the process's output is not ours
-	setEnv  bool     // the process is ours: its environment may follow the run
+	blobs   blob.Space // nil: large values travel inside messages
+	capture *capture   // nil where the process's output is not ours
+	setEnv  bool       // the process is ours: its environment may follow the run
 	vars    *tutti.Namespace
 	base    context.Context
 
@@ -43,11 +44,11 @@ type loop struct {
 	ended   time.Time
 	args    []tutti.Arg
 	deps    []wire.DepValue
-	release []func()
+	leases  []*blob.Lease
 	env     allotment
 }
 
-func newLoop(id identity, out *sender, b *board, blobs Blobs) *loop {
+func newLoop(id identity, out *sender, b *board, blobs blob.Space) *loop {
 	l := &loop{
 		identity: id, out: out, board: b, blobs: blobs,
 		vars: tutti.NewNamespace(), handlers: map[string]named{},
@@ -151,13 +152,15 @@ func (l *loop) finish(v tutti.Value, err error) {
 
 // letGo releases the running run's memory: its result is encoded, so nothing needs it.
 func (l *loop) letGo() {
-	for _, f := range l.release {
-		f()
+	for _, lease := range l.leases {
+		if lease != nil {
+			lease.Release()
+		}
 	}
 	clear(l.args)
 	clear(l.deps)
-	clear(l.release)
-	l.args, l.deps, l.release = l.args[:0], l.deps[:0], l.release[:0]
+	clear(l.leases)
+	l.args, l.deps, l.leases = l.args[:0], l.deps[:0], l.leases[:0]
 	l.watch.end()
 	l.current.Store(nil)
 	if b := l.running.block; b != nil {

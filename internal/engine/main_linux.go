@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/blob"
 )
 
 // The descriptors that an engine is born with. It reads its own stdout and stderr (see capture).
@@ -23,10 +24,6 @@ const (
 	fdBoard               // see board
 	fdCount
 )
-
-// ConnectBlobs makes the engine's end of the node's blob store out of its connection. Package
-// cluster sets it before Main.
-var ConnectBlobs func(*net.UnixConn) (Blobs, error)
 
 // exitSetup is the status of an engine that could not even begin.
 const exitSetup = 120
@@ -94,8 +91,8 @@ func processLoop(text string) (*loop, net.Conn, error) {
 	return l, conn, nil
 }
 
-func connectBlobs(id identity, f *os.File) (Blobs, error) {
-	if !id.Blobs || ConnectBlobs == nil {
+func connectBlobs(id identity, f *os.File) (blob.Space, error) {
+	if !id.Blobs {
 		f.Close()
 		return nil, nil
 	}
@@ -103,7 +100,7 @@ func connectBlobs(id identity, f *os.File) (Blobs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("descriptor %d: %w", fdBlobs, err)
 	}
-	return ConnectBlobs(conn)
+	return blob.Connect(conn), nil
 }
 
 // connOf makes a connection of a socket's descriptor, which is closed.

@@ -239,3 +239,35 @@ func (s *scan) depValues(into []wire.DepValue) []wire.DepValue {
 	}
 	return into
 }
+
+// Refs lists the blobs that a run's arguments and the results of other tasks refer to. Bytes that
+// are no arguments have none: the engine will say what is wrong with them.
+func Refs(into []tutti.Ref, args msgp.Raw, deps []wire.DepValue) []tutti.Ref {
+	for i := range deps {
+		if r := deps[i].Value.Ref; !r.IsZero() {
+			into = append(into, r)
+		}
+	}
+	s := scan{b: args}
+	if len(args) > 0 {
+		into = s.refs(into, 0)
+	}
+	return into
+}
+
+func (s *scan) refs(into []tutti.Ref, depth int) []tutti.Ref {
+	n := s.count()
+	if depth > maxDepth {
+		s.fail(msgp.ErrRecursion)
+		return into
+	}
+	for ; n > 0 && s.err == nil; n-- {
+		s.tuple(3)
+		if v := s.value(); s.err == nil && !v.Ref.IsZero() {
+			into = append(into, v.Ref)
+		}
+		s.uint()
+		into = s.refs(into, depth+1)
+	}
+	return into
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/blob"
 	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
@@ -51,7 +52,7 @@ type Spec struct {
 	// closes. Runtimes inside this process use Blobs instead. Without either, large values travel
 	// inside messages.
 	ServeBlobs func(*net.UnixConn)
-	Blobs      Blobs
+	Blobs      blob.Space
 }
 
 // DefaultHang is long: a machine that swaps stops everything for seconds.
@@ -170,11 +171,3 @@ func (GivenBack) event() {}
 func (Output) event()    {}
 func (Display) event()   {}
 func (Exited) event()    {}
-
-// Blobs is what an engine needs of its node's blob store.
-type Blobs interface {
-	// Map gives the bytes of a blob until release is called. They are not to be written to.
-	Map(ctx context.Context, ref tutti.Ref) (data []byte, release func(), err error)
-	// Put makes a blob of data.
-	Put(ctx context.Context, data []byte) (tutti.Ref, error)
-}

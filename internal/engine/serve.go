@@ -12,6 +12,7 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/blob"
 	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
@@ -166,7 +167,7 @@ func (l *loop) display(ctx context.Context, mime string, data []byte) error {
 	}
 	d.Value = tutti.Value{Codec: tutti.RawUint8, Data: data}
 	if len(data) > tutti.InlineLimit && l.blobs != nil {
-		ref, err := l.blobs.Put(ctx, data)
+		ref, err := blob.Put(ctx, l.blobs, data)
 		if err != nil {
 			return tutti.E("display", tutti.KindOf(err), err)
 		}

@@ -1,6 +1,11 @@
 package engine
 
-import "github.com/tutti-hpc/tutti"
+import (
+	"unsafe"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/blob"
+)
 
 // resolve decodes the running run's arguments: the results of other tasks and the bytes of blobs
 // come to stand in their places. What is mapped is released when the run's result is encoded.
@@ -38,12 +43,16 @@ func (l *loop) fill(a *tutti.Arg) error {
 		if l.blobs == nil {
 			return reject(tutti.Errorf("read arguments", tutti.Unsupported, "this engine has no blob store for %v", a.Value.Ref.Blob))
 		}
-		data, release, err := l.blobs.Map(l.current.Load(), a.Value.Ref)
+		mode := blob.View
+		if l.running.name == "tutti.push" {
+			mode = blob.Private // it becomes a variable, which tasks write into
+		}
+		lease, err := l.blobs.Open(l.current.Load(), a.Value.Ref, mode)
 		if err != nil {
 			return machine{tutti.E("read arguments", tutti.KindOf(err), err)}
 		}
-		l.release = append(l.release, release)
-		a.Value.Data, a.Value.Ref = data, tutti.Ref{}
+		l.leases = append(l.leases, lease)
+		a.Value.Data, a.Value.Ref = lease.Bytes(), tutti.Ref{}
 	} else if len(a.Value.Data) >= sharesFrom && l.running.block != nil {
 		l.running.block.kept.Store(true)
 	}
@@ -64,6 +73,18 @@ func (l *loop) dep(id tutti.TaskID) (tutti.Value, bool) {
 	return tutti.Value{}, false
 }
 
+// keep takes over an argument's bytes for longer than the run: the lease of a blob, or a copy of
+// what came in the message, whose memory is used again.
+func (l *loop) keep(data []byte) (own []byte, release func()) {
+	for i, lease := range l.leases {
+		if lease != nil && len(data) > 0 && unsafe.SliceData(lease.Bytes()) == unsafe.SliceData(data) {
+			l.leases[i] = nil
+			return data, lease.Release
+		}
+	}
+	return append([]byte{}, data...), nil
+}
+
 // encode makes a value of a result; a large one becomes a blob.
 func (l *loop) encode(result any) (tutti.Value, error) {
 	v, err := tutti.Encode(result)
@@ -78,7 +99,7 @@ func (l *loop) store(v tutti.Value) (tutti.Value, error) {
 	if len(v.Data) <= tutti.InlineLimit || l.blobs == nil {
 		return v, nil
 	}
-	ref, err := l.blobs.Put(l.current.Load(), v.Data)
+	ref, err := blob.Put(l.current.Load(), l.blobs, v.Data)
 	if err != nil {
 		return v, machine{tutti.Errorf("store result", tutti.KindOf(err), "%s: %w", tutti.FormatBytes(int64(len(v.Data))), err)}
 	}
