@@ -13,7 +13,7 @@ import (
 type allotment struct {
 	threads int
 	usual   int // threads of a run that does not say
-	gpus    []int
+	gpus    []string
 	hidden  string // what CUDA_VISIBLE_DEVICES says to runs that were given none
 	fixed   bool   // the user has set GOMAXPROCS
 }
@@ -50,13 +50,9 @@ func (a *allotment) setThreads(n int) {
 }
 
 // visible is the value of CUDA_VISIBLE_DEVICES for some accelerators.
-func visible(gpus []int, none string) string {
+func visible(gpus []string, none string) string {
 	if len(gpus) == 0 {
 		return none
 	}
-	list := make([]string, len(gpus))
-	for i, g := range gpus {
-		list[i] = strconv.Itoa(g)
-	}
-	return strings.Join(list, ",")
+	return strings.Join(gpus, ",")
 }

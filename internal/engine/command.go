@@ -17,9 +17,9 @@ type Command struct {
 	Env     []string // on top of the agent's and of what Threads and GPUs say
 	Dir     string
 	Stdin   []byte
-	Threads int   // OMP_NUM_THREADS; 0 leaves it
-	GPUs    []int // CUDA_VISIBLE_DEVICES
-	NoGPUs  bool  // the node has accelerators and this command none of them
+	Threads int      // OMP_NUM_THREADS; 0 leaves it
+	GPUs    []string // CUDA_VISIBLE_DEVICES
+	NoGPUs  bool     // the node has accelerators and this command none of them
 	Grace   time.Duration
 	Host    string // for its error
 }

@@ -70,7 +70,7 @@ func TestCommand(t *testing.T) {
 		{Command{Argv: []string{"cat"}, Stdin: []byte("input\n")}, "input\n"},
 		{Command{Argv: []string{"cat"}}, ""},
 		{Command{Script: "pwd", Dir: dir}, dir + "\n"},
-		{Command{Script: "echo $X $OMP_NUM_THREADS $CUDA_VISIBLE_DEVICES", Env: []string{"X=y"}, Threads: 3, GPUs: []int{0, 2}}, "y 3 0,2\n"},
+		{Command{Script: "echo $X $OMP_NUM_THREADS $CUDA_VISIBLE_DEVICES", Env: []string{"X=y"}, Threads: 3, GPUs: []string{"0", "2"}}, "y 3 0,2\n"},
 		{Command{Script: `echo "[$CUDA_VISIBLE_DEVICES]"`, NoGPUs: true}, "[]\n"},
 		{Command{Script: "echo $OMP_NUM_THREADS", Env: []string{"OMP_NUM_THREADS=7"}, Threads: 3}, "7\n"},
 	} {

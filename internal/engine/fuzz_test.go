@@ -19,7 +19,7 @@ func frames() []byte {
 	s := newSession(Spec{}, &out, nil)
 	s.Send([]Run{
 		{ID: id(1), Serial: 1, Func: "test.double", Args: packArgs(tutti.Arg{Value: tutti.Value{Codec: tutti.CBOR, Data: []byte{7}}})},
-		{ID: id(2), Serial: 2, Func: "test.double", World: &World{Name: "w", Rank: 1, Engines: []tutti.EngineID{1, 2}}, GPUs: []int{1}, Threads: 2,
+		{ID: id(2), Serial: 2, Func: "test.double", World: &World{Name: "w", Rank: 1, Engines: []tutti.EngineID{1, 2}}, GPUs: []string{"1"}, Threads: 2,
 			Deps: []wire.DepValue{{Task: 9, Value: tutti.Value{Codec: tutti.CBOR, Data: []byte{7}}}}},
 	})
 	s.Cancel(id(1), true)

@@ -25,3 +25,11 @@ func (Go) Start(context.Context, Spec, func(Event)) (Process, error) {
 	return nil, tutti.Errorf("start engine", tutti.Unsupported, "engine processes need Linux").
 		WithHint("the memory runtime works everywhere")
 }
+
+// Commands executes commands on this machine. It needs Linux.
+type Commands struct{}
+
+// Start fails here with kind Unsupported.
+func (Commands) Start(Command, func(Event)) (Job, error) {
+	return nil, tutti.Errorf("run command", tutti.Unsupported, "commands need Linux")
+}

@@ -186,7 +186,7 @@ func TestAllotment(t *testing.T) {
 		t.Errorf("OMP_NUM_THREADS=%q", v)
 	}
 	run := g.run(2, "test.env", "CUDA_VISIBLE_DEVICES")
-	run.GPUs, run.Threads = []int{3, 5}, 4
+	run.GPUs, run.Threads = []string{"3", "5"}, 4
 	g.p.Send([]Run{run})
 	if v := value[string](g, g.result(2)); v != "3,5" {
 		t.Errorf("CUDA_VISIBLE_DEVICES=%q", v)

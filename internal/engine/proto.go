@@ -38,7 +38,7 @@ func appendRun(b []byte, r *Run, before string) []byte {
 	b = appendWorld(b, r.World)
 	b = msgp.AppendArrayHeader(b, uint32(len(r.GPUs)))
 	for _, g := range r.GPUs {
-		b = msgp.AppendInt(b, g)
+		b = msgp.AppendString(b, g)
 	}
 	return msgp.AppendInt(b, r.Threads)
 }
@@ -150,7 +150,7 @@ type queued struct {
 	args    []byte
 	deps    []byte
 	world   *World
-	gpus    []int
+	gpus    []string
 	threads int
 	block   *block
 }
@@ -173,9 +173,9 @@ func (s *scan) run(q *queued, before *queued, find func(name []byte) (string, ha
 		q.world = s.world()
 	}
 	if n := s.count(); n > 0 {
-		q.gpus = make([]int, n)
+		q.gpus = make([]string, n)
 		for i := range q.gpus {
-			q.gpus[i] = int(s.int())
+			q.gpus[i] = string(s.text())
 		}
 	}
 	q.threads = int(s.int())

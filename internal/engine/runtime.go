@@ -65,9 +65,9 @@ type Run struct {
 	Func    string
 	Args    msgp.Raw // a []tutti.Arg
 	Deps    []wire.DepValue
-	World   *World // of a gang, else nil
-	GPUs    []int  // the accelerators that it may use
-	Threads int    // processors that it may use; 0 means as many as the Spec says
+	World   *World   // of a gang, else nil
+	GPUs    []string // the accelerators, as CUDA_VISIBLE_DEVICES names them, that it may use
+	Threads int      // processors that it may use; 0 means as many as the Spec says
 }
 
 // World is a gang of engines that run one function together as ranks.

@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/blob"
+	"github.com/tutti-hpc/tutti/internal/engine"
+	"github.com/tutti-hpc/tutti/internal/wire"
+)
+
+// gang is a run on several engines, the ranks of one world. All parts are queued together, and
+// the run has ended when all of them have.
+type gang struct {
+	run   *run
+	parts []*wire.Result // by rank, nil while it goes on
+	sent  int            // parts that were handed to their engines
+	left  int            // parts without a result
+	first *wire.Result   // the first that did not end well
+}
+
+func newGang(r *run) *gang {
+	return &gang{run: r, parts: make([]*wire.Result, len(r.engines)), left: len(r.engines)}
+}
+
+// world is what a rank is told.
+func (g *gang) world(rank int) *engine.World {
+	return &engine.World{
+		Name: fmt.Sprintf("%v.%d", g.run.id, g.run.id.Epoch), Rank: rank, Engines: g.run.engines,
+	}
+}
+
+// partEnded takes in the end of one rank. The first that fails brings the others to their end:
+// they would wait for it for ever.
+func (a *Agent) partEnded(r *run, e *engineState, res wire.Result) {
+	g := r.gang
+	if g == nil {
+		return
+	}
+	rank := -1
+	for i, id := range r.engines {
+		if id == e.id {
+			rank = i
+		}
+	}
+	if rank < 0 || g.parts[rank] != nil {
+		return
+	}
+	g.parts[rank] = &res
+	g.left--
+	if res.Ending != engine.Succeeded && g.first == nil {
+		g.first = &res
+		a.abortParts(r, false)
+	}
+	if g.left > 0 || r.gang == nil {
+		return
+	}
+	if g.first != nil {
+		a.endGang(r, g)
+		return
+	}
+	a.join(r, g)
+}
+
+// endGang reports a gang of which a part failed.
+func (a *Agent) endGang(r *run, g *gang) {
+	res := *g.first
+	for _, p := range g.parts {
+		if p != nil && !p.Value.Ref.IsZero() {
+			a.blobs.drop([]tutti.BlobID{p.Value.Ref.Blob})
+		}
+	}
+	if r.abort && res.Ending != engine.Succeeded {
+		res.Ending, res.Fail = engine.WasCanceled, wire.PackError(stopped(r.timeout))
+	}
+	a.end(r, &res)
+}
+
+// rankValue is how a rank's value lies in the gang's.
+type rankValue struct {
+	_     struct{} `cbor:",toarray"`
+	Codec uint8
+	Data  []byte
+}
+
+// join makes one value of the ranks' values, beside the loop if that takes time.
+func (a *Agent) join(r *run, g *gang) {
+	res := *g.parts[0]
+	for _, p := range g.parts {
+		res.Started = min(res.Started, p.Started)
+		res.Took = max(res.Took, p.Took)
+	}
+	size, remote := 0, false
+	for _, p := range g.parts {
+		size += len(p.Value.Data) + 16
+		remote = remote || !p.Value.Ref.IsZero()
+	}
+	if !remote && size <= tutti.InlineLimit || a.blobs.store == nil {
+		a.joined1(r, g, res, nil)
+		return
+	}
+	store := a.blobs.store
+	a.aside(func() {
+		v, err := joinBlobs(a.ctx, store.As(kept), g.parts)
+		a.do(func() {
+			if err != nil {
+				a.fail(r, engine.MachineFailed, tutti.Errorf("join results", tutti.KindOf(err), "of %d ranks: %w", len(g.parts), err))
+				return
+			}
+			a.joined1(r, g, res, &v)
+		})
+	})
+}
+
+// joined1 reports a gang that ended well; v is its value if it is a blob.
+func (a *Agent) joined1(r *run, g *gang, res wire.Result, v *tutti.Value) {
+	if v == nil {
+		data, err := cbor.Marshal(rankValues(g.parts))
+		if err != nil {
+			a.fail(r, engine.MachineFailed, tutti.E("join results", tutti.Internal, err))
+			return
+		}
+		v = &tutti.Value{Codec: tutti.CBOR, Data: data}
+	}
+	for _, p := range g.parts {
+		if !p.Value.Ref.IsZero() {
+			a.blobs.drop([]tutti.BlobID{p.Value.Ref.Blob})
+		}
+	}
+	res.Value = *v
+	a.end(r, &res)
+}
+
+func rankValues(parts []*wire.Result) []rankValue {
+	list := make([]rankValue, len(parts))
+	for i, p := range parts {
+		list[i] = rankValue{Codec: uint8(p.Value.Codec), Data: p.Value.Data}
+	}
+	return list
+}
+
+// joinBlobs copies values that are blobs into one.
+func joinBlobs(ctx context.Context, s blob.Space, parts []*wire.Result) (tutti.Value, error) {
+	list := rankValues(parts)
+	for i, p := range parts {
+		if p.Value.Ref.IsZero() {
+			continue
+		}
+		lease, err := s.Open(ctx, p.Value.Ref, blob.View)
+		if err != nil {
+			return tutti.Value{}, err
+		}
+		defer lease.Release()
+		list[i].Data = lease.Bytes()
+	}
+	data, err := cbor.Marshal(list)
+	if err != nil {
+		return tutti.Value{}, err
+	}
+	if len(data) <= tutti.InlineLimit {
+		return tutti.Value{Codec: tutti.CBOR, Data: data}, nil
+	}
+	ref, err := blob.Put(ctx, s, data)
+	return tutti.Value{Codec: tutti.CBOR, Ref: ref}, err
+}
