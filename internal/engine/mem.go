@@ -46,9 +46,8 @@ type MemoryProcess struct {
 	toEngine, toAgent *pipe
 	ended             chan struct{} // closed when the engine's end has returned
 
-	mu     sync.Mutex
-	signal string // that "killed" it
-	status int
+	mu  sync.Mutex
+	end Exited // how it ended, and how far it had come then
 }
 
 // Pid is a number that no real process has a claim on.
@@ -70,7 +69,7 @@ func (p *MemoryProcess) agent() {
 	p.die("KILL", 0)
 	<-p.ended
 	p.mu.Lock()
-	x := Exited{Signal: p.signal, Status: p.status, Begun: p.board.begun.Load(), Ended: p.board.ended.Load()}
+	x := p.end
 	p.mu.Unlock()
 	p.describe(&x, err)
 	p.sink(x)
@@ -83,7 +82,7 @@ func (p *MemoryProcess) die(signal string, status int) {
 	select {
 	case <-p.toAgent.closed:
 	default:
-		p.signal, p.status = signal, status
+		p.end = Exited{Signal: signal, Status: status, Begun: p.board.begun.Load(), Ended: p.board.ended.Load()}
 	}
 	p.mu.Unlock()
 	p.toAgent.Close()

@@ -52,11 +52,18 @@ func (w *watcher) park(seen uint64, done <-chan struct{}) bool {
 
 // watchRuns is the watcher's goroutine.
 func (l *loop) watchRuns() {
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
 	for seen := uint64(0); l.watch.park(seen, l.done); {
 		ticks := 0
 		seen = l.watch.running.Load()
 		for ticks < startedTicks {
-			time.Sleep(tick)
+			pause.Reset(tick)
+			select {
+			case <-pause.C:
+			case <-l.done:
+				return
+			}
 			l.out.flush()
 			now := l.watch.running.Load()
 			if now == 0 {
