@@ -196,7 +196,7 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[tutti.Event, error] {
 func (c *Client) Stacks(ctx context.Context, id tutti.EngineID) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	var text string
+	var text []byte
 	err := c.ask(ctx, "stacks", wire.EngineName{Engine: id}, &text)
-	return text, err
+	return string(text), err
 }

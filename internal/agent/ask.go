@@ -45,6 +45,7 @@ var verbs = map[string]func(a *Agent, body []byte, reply func(any, error)){
 	"logs":   func(a *Agent, _ []byte, reply func(any, error)) { reply([]byte(a.log.text()), nil) },
 	"usage":  (*Agent).askedUsage,
 	"output": (*Agent).askedOutput,
+	"blob":   (*Agent).askedBlob,
 }
 
 // asked answers a question of the controller.

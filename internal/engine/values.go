@@ -43,11 +43,8 @@ func (l *loop) fill(a *tutti.Arg) error {
 		if l.blobs == nil {
 			return reject(tutti.Errorf("read arguments", tutti.Unsupported, "this engine has no blob store for %v", a.Value.Ref.Blob))
 		}
-		mode := blob.View
-		if l.running.name == "tutti.push" {
-			mode = blob.Private // it becomes a variable, which tasks write into
-		}
-		lease, err := l.blobs.Open(l.current.Load(), a.Value.Ref, mode)
+		// Private: a function may write into its argument, large or small, and nobody sees it.
+		lease, err := l.blobs.Open(l.current.Load(), a.Value.Ref, blob.Private)
 		if err != nil {
 			return machine{tutti.E("read arguments", tutti.KindOf(err), err)}
 		}
