@@ -127,7 +127,8 @@ func (s *State) attraction(t *task) []Place {
 		}
 		at = append(at, Place{n, size})
 	}
-	if m := t.more; m != nil {
+	if t.more != nil && t.more.rare != nil {
+		m := t.more.rare
 		for _, p := range m.near {
 			add(p.Node, p.Size)
 		}
