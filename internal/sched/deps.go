@@ -67,7 +67,7 @@ func (s *State) finish(r ref, t *task, state tutti.State, kind tutti.Kind, cause
 	t.kindOf = kind
 	t.flags = t.flags&^(isBroken|isOvertime|isCanceled) | isEnding
 	if cause != 0 {
-		t.extra().cause = cause
+		t.setCause(cause)
 	}
 	if t.flags&isAgain == 0 { // else its client knows it as done already
 		f := Finish{Task: t.id, State: state, Kind: kind, Cause: cause, Why: why}
@@ -86,8 +86,8 @@ func (s *State) finish(r ref, t *task, state tutti.State, kind tutti.Kind, cause
 
 // root is the task at the root of a failure.
 func (t *task) root() tutti.TaskID {
-	if t.kindOf == tutti.Dependency && t.more != nil {
-		return t.more.cause
+	if cause := t.cause(); cause != 0 {
+		return cause
 	}
 	return t.id
 }

@@ -134,6 +134,7 @@ type Restored struct {
 }
 
 // Started says that runs have begun. It may be left out for runs that end soon: [Done] implies it.
+// Limits are counted from it, since a run may be staging files before.
 type Started struct{ Runs []tutti.RunID }
 
 // Done says how runs ended. Reports of runs that are not current (an older attempt, epoch, or a
@@ -147,7 +148,7 @@ type Done struct {
 type Result struct {
 	Run    tutti.RunID
 	Kind   Ending
-	Took   time.Duration // of the run itself, without queueing
+	Took   time.Duration // of the run itself, without queueing: windows and fairness go by it
 	Blob   bool          // the result is a blob that lies on the node
 	Size   int64         // bytes of the result
 	Reason string        // of a failure, for Explain

@@ -36,15 +36,12 @@ func (s *State) Task(id tutti.TaskID) (Info, bool) {
 
 func (s *State) info(t *task) Info {
 	i := Info{ID: t.id, Class: t.class, State: t.state, Engine: tutti.NoEngine, Node: t.node,
-		Kind: t.kindOf, Lost: int(t.lost), Failed: int(t.failed)}
+		Kind: t.kindOf, Cause: t.cause(), Lost: int(t.lost), Failed: int(t.failed)}
 	if t.attempt != 0 {
 		i.Run = t.run()
 	}
 	if t.node >= 0 && s.nodes[t.node] != nil {
 		i.Host = s.nodes[t.node].name
-	}
-	if t.more != nil {
-		i.Cause = t.more.cause
 	}
 	if sl := t.slot; sl != nil {
 		if sl.engine != nil {

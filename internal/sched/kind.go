@@ -79,12 +79,14 @@ type kinds struct {
 	custom map[string]int
 	names  []string
 	idle   []*kind // without tasks, longest first
+	linger int     // how many of these are remembered
 
 	lastClass *Class
 	lastKind  *kind
 }
 
-// lingering is how many kinds without tasks are remembered, and knownFuncs how many functions.
+// lingering is how many kinds without tasks are remembered as a rule, and knownFuncs how many
+// functions.
 const (
 	lingering  = 64
 	knownFuncs = 10_000
@@ -93,7 +95,7 @@ const (
 func newKinds() kinds {
 	return kinds{
 		shapes: map[shapeKey]*shape{}, kinds: map[kindKey]*kind{},
-		fns: map[fnKey]*fn{}, custom: map[string]int{},
+		fns: map[fnKey]*fn{}, custom: map[string]int{}, linger: lingering,
 	}
 }
 
@@ -169,7 +171,7 @@ func (s *State) unref(kd *kind) {
 	kd.idle = true
 	k := &s.kinds
 	k.idle = append(k.idle, kd)
-	if len(k.idle) <= lingering {
+	if len(k.idle) <= k.linger {
 		return
 	}
 	old := k.idle[0]

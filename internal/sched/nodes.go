@@ -66,7 +66,7 @@ func (s *State) nodeUp(ev NodeUp) {
 	if was := s.nodes[ev.Node]; was != nil && was.awaited {
 		n.results, n.kept, n.needed = was.results, was.kept, was.needed
 	}
-	if !ev.Until.IsZero() {
+	if !ev.Until.IsZero() && ev.Until.Year() < 2200 { // later ones do not fit, and are never
 		n.until = ev.Until.UnixNano()
 	}
 	s.nodes[ev.Node] = n
@@ -309,7 +309,7 @@ func (s *State) rest(n *node) {
 		if n.idleSince == 0 {
 			n.idleSince = s.now
 		}
-		s.ringBy(&n.timer, n, n.idleSince+n.pool.idle)
+		s.ringBy(&n.timer, n, plus(n.idleSince, n.pool.idle))
 	}
 }
 
@@ -326,7 +326,7 @@ func (n *node) wake(s *State) {
 	if !n.there || n.offered || n.pool == nil || n.idleSince == 0 {
 		return
 	}
-	if due := n.idleSince + n.pool.idle; due > s.now {
+	if due := plus(n.idleSince, n.pool.idle); due > s.now {
 		s.setTimer(&n.timer, n, due)
 		return
 	}

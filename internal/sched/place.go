@@ -127,7 +127,8 @@ func (s *State) attraction(t *task) []Place {
 		}
 		at = append(at, Place{n, size})
 	}
-	if m := t.more; m != nil {
+	if t.more != nil && t.more.rare != nil {
+		m := t.more.rare
 		for _, p := range m.near {
 			add(p.Node, p.Size)
 		}
@@ -167,7 +168,7 @@ func (s *State) homeOf(t *task) *node {
 	if len(at) > 1 {
 		gain -= at[1].Size
 	}
-	cost := int64(float64(gain) / linkSpeed * float64(time.Second))
+	cost := int64(min(float64(gain)/linkSpeed, 3600) * float64(time.Second))
 	n := s.node(at[0].Node)
 	if cost < int64(worthIt) || n == nil || n.drained || t.kind.shape.nodes > 0 || !s.could(n, t.kind.shape) {
 		return nil

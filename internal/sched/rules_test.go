@@ -309,6 +309,14 @@ func TestStopping(t *testing.T) {
 		st.explains(id(1), "by force")
 		st.wantAfter(time.Second, Tick{}, "stop 0.1; 1.1 failed (timed out)")
 	})
+	t.Run("a limit of centuries", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(1)
+		c := fnClass("f")
+		c.Limit = 1<<63 - 1
+		st.play(st.tasks(1, c))
+		st.play(Started{Runs: []tutti.RunID{runOf(1, 1)}})
+		st.wantAfter(time.Hour, Tick{}, "")
+	})
 	t.Run("cancel", func(t *testing.T) {
 		st := newStage(t, Config{}).withNodes(1)
 		st.play(st.tasks(3, fnClass("f")))

@@ -2,5 +2,9 @@
 
 package sched
 
-// walks is how many random worlds are gone through; the race detector makes each slower.
-const walks = 60
+// How much the tests go through; less than without the race detector, which makes each step slower.
+const (
+	walks      = 50
+	simEngines = 500
+	simTasks   = 20_000
+)

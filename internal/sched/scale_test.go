@@ -2,5 +2,9 @@
 
 package sched
 
-// walks is how many random worlds are gone through.
-const walks = 300
+// How much the tests go through; less under the race detector, which makes each step slower.
+const (
+	walks      = 300
+	simEngines = 10_000
+	simTasks   = 1_000_000
+)

@@ -218,9 +218,9 @@ func (s *State) due(sl *slot) int64 {
 	head := s.tasks.at(sl.head)
 	switch {
 	case sl.stop != 0:
-		at = sl.stop + int64(s.cfg.Grace)
+		at = plus(sl.stop, int64(s.cfg.Grace))
 	case sl.word && head.class.Limit > 0:
-		at = sl.began + int64(head.class.Limit)
+		at = plus(sl.began, int64(head.class.Limit))
 	}
 	if sl.n > 1 && !sl.asking && !sl.shape.targeted && sl.engine != nil {
 		at = min(at, sl.began+recallAfter)
@@ -237,10 +237,10 @@ func (sl *slot) wake(s *State) {
 	head := s.tasks.at(r)
 	switch {
 	case s.due(sl) > s.now:
-	case sl.stop != 0 && s.now >= sl.stop+int64(s.cfg.Grace):
+	case sl.stop != 0 && s.now >= plus(sl.stop, int64(s.cfg.Grace)):
 		s.insist(sl, r, head)
 		return
-	case sl.stop == 0 && sl.word && head.class.Limit > 0 && s.now >= sl.began+int64(head.class.Limit):
+	case sl.stop == 0 && sl.word && head.class.Limit > 0 && s.now >= plus(sl.began, int64(head.class.Limit)):
 		s.abort(r, head, isOvertime)
 	default:
 		s.recall(sl)

@@ -63,8 +63,11 @@ func (s *State) admit(nt *NewTask) ref {
 		id: nt.ID, class: nt.Class, kind: s.kindOf(nt.Class), seq: s.seq,
 		bytes: uint32(min(max(nt.Bytes, 0), 1<<31)), node: tutti.NoNode, flags: inBatch,
 	}
-	if len(nt.Deps)+len(nt.Follow)+len(nt.Near) > 0 {
-		t.more = &more{deps: nt.Deps, follow: nt.Follow, near: nt.Near}
+	if len(nt.Deps) > 0 {
+		t.more = &more{deps: nt.Deps}
+	}
+	if len(nt.Follow)+len(nt.Near) > 0 {
+		t.extra().rare = &rare{follow: nt.Follow, near: nt.Near}
 	}
 	c.index.put(nt.ID.N(), r)
 	s.counts[tutti.Waiting]++
@@ -273,7 +276,7 @@ func (s *State) restore(ev Restore) {
 		t.kindOf, t.attempt, t.epoch = rt.Kind, rt.Run.Attempt, rt.Run.Epoch
 		t.size = uint32(min(max(rt.Size, 0)>>10+1, 1<<31))
 		if rt.Cause != 0 {
-			t.extra().cause = rt.Cause
+			t.setCause(rt.Cause)
 		}
 		s.setState(t, rt.State)
 		if rt.State == tutti.Done && rt.Node >= 0 && rt.Node <= maxNode {

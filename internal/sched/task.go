@@ -52,13 +52,19 @@ const (
 	inBatch                       // of the batch that is being submitted
 )
 
-// more is what few tasks have.
+// more is what tasks with dependencies have, and few others.
 type more struct {
-	deps, follow []tutti.TaskID
-	near         []Place
-	cause        tutti.TaskID // the root of a failure that came by dependency
-	delay        *delay       // before it is tried again
-	until        int64        // how long it waits for the node with its data
+	deps  []tutti.TaskID
+	until int64  // how long it waits for the node with its data
+	delay *delay // before it is tried again
+	rare  *rare
+}
+
+// rare is what hardly any task has.
+type rare struct {
+	follow []tutti.TaskID
+	near   []Place
+	cause  tutti.TaskID // the root of a failure that came by dependency
 }
 
 func (t *task) final() bool  { return t.state.Final() }
@@ -76,6 +82,23 @@ func (t *task) extra() *more {
 		t.more = new(more)
 	}
 	return t.more
+}
+
+// setCause notes the root of a failure.
+func (t *task) setCause(cause tutti.TaskID) {
+	m := t.extra()
+	if m.rare == nil {
+		m.rare = new(rare)
+	}
+	m.rare.cause = cause
+}
+
+// cause is the root of the failure that ended the task, 0 if it was its own.
+func (t *task) cause() tutti.TaskID {
+	if t.more == nil || t.more.rare == nil {
+		return 0
+	}
+	return t.more.rare.cause
 }
 
 // setState moves t on and keeps the counts.

@@ -19,6 +19,14 @@ type timer struct {
 func (t *timer) before(o *timer) bool { return t.at < o.at }
 func (t *timer) place() *int32        { return &t.pos }
 
+// plus is a time so much later, never at the most: limits may be as long as somebody likes.
+func plus(at, d int64) int64 {
+	if d > never-at {
+		return never
+	}
+	return at + d
+}
+
 // setTimer makes t ring at the time given, whatever it was set to before; never stops it.
 func (s *State) setTimer(t *timer, owner sleeper, at int64) {
 	t.owner = owner

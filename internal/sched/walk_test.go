@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -39,7 +40,7 @@ func walkClasses(w *world, engines int) []*Class {
 func (w *world) mischief(classes []*Class) {
 	pick := func() tutti.TaskID { return w.ids[w.rng.IntN(len(w.ids))] }
 	agents := w.agents()
-	switch w.rng.IntN(12) {
+	switch w.rng.IntN(16) {
 	case 0:
 		w.step(Cancel{Tasks: []tutti.TaskID{pick(), pick()}})
 	case 1, 2:
@@ -88,6 +89,29 @@ func (w *world) mischief(classes []*Class) {
 			}
 			w.step(ClientGone{Client: c})
 		}
+	case 12:
+		if len(agents) > 0 {
+			w.comeBack(agents[w.rng.IntN(len(agents))]) // what was on the link is lost
+		}
+	case 13:
+		if len(agents) > 2 { // given up, and it was not dead
+			a := agents[w.rng.IntN(len(agents))]
+			a.life++
+			w.step(NodeDown{Node: a.id, Why: "silent"})
+			w.run(w.rng.IntN(50))
+			w.comeBack(a)
+		}
+	case 14:
+		w.step(ProgramDown{Program: "q"})
+		w.run(w.rng.IntN(50))
+		w.progs["q"] = 1 + w.rng.IntN(3)
+		w.step(ProgramUp{Program: "q", PerNode: w.progs["q"]})
+	case 15:
+		for id, a := range w.nodes { // it ended while nobody looked
+			if !a.up && id == 0 {
+				w.step(NodeDown{Node: id})
+			}
+		}
 	case 11:
 		j := w.tasks[pick()]
 		if !j.dropped {
@@ -115,7 +139,7 @@ func (w *world) randomTask(c tutti.ClientID, n uint64, classes []*Class) NewTask
 	earlier := func() []tutti.TaskID {
 		var list []tutti.TaskID
 		for range w.rng.IntN(3) {
-			if id := w.ids[w.rng.IntN(len(w.ids))]; !w.tasks[id].dropped && !slices.Contains(list, id) {
+			if id := w.ids[w.rng.IntN(len(w.ids))]; (!w.tasks[id].dropped || w.chance(5)) && !slices.Contains(list, id) {
 				list = append(list, id)
 			}
 		}
@@ -123,6 +147,15 @@ func (w *world) randomTask(c tutti.ClientID, n uint64, classes []*Class) NewTask
 	}
 	if len(w.ids) > 0 && w.chance(40) {
 		nt.Deps, nt.After, nt.Follow = earlier(), earlier(), earlier()
+	}
+	if w.chance(3) {
+		nt.Deps = append(nt.Deps, tutti.MakeTaskID(c, n+1)) // comes later in the batch, or not at all
+	}
+	if w.chance(6) && n > 1 {
+		nt.Deps = append(nt.Deps, tutti.MakeTaskID(c, n-1)) // just before: with the above, a circle
+	}
+	if w.chance(3) {
+		nt.Class = &Class{Program: "p", Func: "short", Target: anyEngine, Need: tutti.Resources{Memory: int64(1 + w.rng.IntN(1<<20))}}
 	}
 	if w.chance(20) {
 		nt.Near = []Place{{Node: tutti.NodeID(w.rng.IntN(4)), Size: int64(w.rng.IntN(1 << 30))}}
@@ -132,10 +165,12 @@ func (w *world) randomTask(c tutti.ClientID, n uint64, classes []*Class) NewTask
 
 // walk goes through a random world and asserts that everything ends once it behaves.
 func walk(t *testing.T, seed uint64, tracing bool) {
-	w := newWorld(t, seed, Config{Window: 4 + int(seed%5), Crashes: 3, High: Mark{Tasks: 60}, Grace: time.Second, Restart: 50 * time.Millisecond})
+	w := newWorld(t, seed, Config{Window: 4 + int(seed%5), Crashes: 3, High: Mark{Tasks: 60}, Grace: 100 * time.Millisecond, Restart: 50 * time.Millisecond})
 	w.tracing = tracing
+	w.s.kinds.linger = 3
 	if seed%2 == 1 {
-		w.luck = luck{crash: 4, badStart: 10, fail: 8, twice: 10, deaf: 20, lost: 30}
+		w.unkind = true
+		w.luck = luck{crash: 4, badStart: 10, fail: 8, twice: 10, deaf: 40, lost: 30, hang: 30}
 	}
 	w.progs["p"], w.progs["q"] = 0, 2
 	w.pools["cloud"] = PoolSet{Pool: "cloud", Has: smallNode, Max: 2, Idle: 5 * time.Second}
@@ -213,9 +248,14 @@ func (w *world) stuck() string {
 	return ""
 }
 
+var (
+	howMany   = flag.Int("walks", walks, "how many random worlds are gone through")
+	firstWalk = flag.Uint64("walk", 0, "the seed of the first of them")
+)
+
 // TestWalks goes through many worlds, half of them kind and half of them not.
 func TestWalks(t *testing.T) {
-	for seed := range uint64(walks) {
+	for seed := *firstWalk; seed < *firstWalk+uint64(*howMany); seed++ {
 		retrace(t, func(tracing bool) { walk(t, seed, tracing) })
 	}
 }

@@ -24,6 +24,7 @@ type world struct {
 	mail    mailbox
 	seq     int
 	luck    luck
+	unkind  bool // there is mischief
 	nodes   map[tutti.NodeID]*agent
 	next    tutti.NodeID // the number of the next node
 	tasks   map[tutti.TaskID]*job
@@ -41,7 +42,7 @@ type world struct {
 
 // luck is how often, in percent, things go wrong.
 type luck struct {
-	crash, badStart, fail, twice, deaf, lost int
+	crash, badStart, fail, twice, deaf, lost, hang int
 }
 
 // job is what the world knows of a task.
@@ -53,6 +54,7 @@ type job struct {
 	forgot  bool
 	runs    int
 	durable bool
+	lies    tutti.NodeID // where its last result lies
 }
 
 // agent is a node's agent.
@@ -346,6 +348,10 @@ func (w *world) tryStart(a *agent, r *run) {
 	if w.chance(50) || took > 10*time.Millisecond {
 		w.toHub(a, Started{Runs: []tutti.RunID{r.Run}})
 	}
+	if w.tasks[r.Run.Task].Class.Limit > 0 && w.chance(w.luck.hang) {
+		w.toHub(a, Started{Runs: []tutti.RunID{r.Run}})
+		return // until its limit has passed
+	}
 	w.after(took, func() {
 		if a.up && a.runs[r.Run] == r && !r.over {
 			w.complete(a, r, took)
@@ -392,6 +398,9 @@ func (w *world) end(a *agent, r *run, res Result) {
 	r.over = true
 	delete(a.runs, r.Run)
 	a.done[r.Run] = res
+	if res.Blob {
+		w.tasks[r.Run.Task].lies = a.id
+	}
 	w.toHub(a, Done{Node: a.id, Results: []Result{res}})
 	if w.chance(w.luck.twice) {
 		w.toHub(a, Done{Node: a.id, Results: []Result{res, {Run: tutti.RunID{Task: res.Run.Task, Attempt: res.Run.Attempt + 7, Epoch: res.Run.Epoch}}}})
@@ -431,7 +440,7 @@ func (w *world) abort(a *agent, id tutti.RunID, force bool) {
 	switch {
 	case r == nil:
 		return
-	case force && len(r.engines) > 0 && !w.chance(w.luck.deaf/2):
+	case force && len(r.engines) > 0 && !w.chance(w.luck.deaf):
 		w.kill(a, r.engines[0], "killed")
 		if a.runs[id] != nil {
 			w.end(a, r, Result{Run: id, Kind: WasCanceled})
@@ -492,10 +501,10 @@ func (w *world) acquire(a Acquire) {
 				}
 			}
 			p := w.pools[a.Pool]
-			if up >= p.Max {
+			if up >= p.Max && !w.unkind {
 				w.fatalf("pool %s has %d nodes, and %d are allowed", a.Pool, up, p.Max)
 			}
-			if w.chance(w.luck.lost) {
+			if w.chance(w.luck.lost) || up >= p.Max {
 				w.step(AcquireFailed{Pool: a.Pool, Nodes: 1, Why: "queue is full"})
 				return
 			}
@@ -537,7 +546,7 @@ func (w *world) finished(f Finish) {
 func (w *world) submit(tasks ...NewTask) {
 	for _, nt := range tasks {
 		if w.tasks[nt.ID] == nil {
-			w.tasks[nt.ID] = &job{NewTask: nt, durable: nt.Class.Durable}
+			w.tasks[nt.ID] = &job{NewTask: nt, durable: nt.Class.Durable, lies: tutti.NoNode}
 			w.ids = append(w.ids, nt.ID)
 		}
 	}
@@ -562,6 +571,7 @@ func (w *world) agents() []*agent {
 func (w *world) restart() {
 	w.cfg.Epoch++
 	w.s = New(w.cfg)
+	w.s.kinds.linger = 3
 	clear(w.quiet)
 	kept := w.mail[:0]
 	w.mail = kept // letters to the old controller are lost, and those from it
@@ -575,7 +585,7 @@ func (w *world) restart() {
 		switch {
 		case j.dropped:
 		case j.finish != nil:
-			r := Restored{NewTask: j.NewTask, Run: j.finish.Run, State: j.finish.State, Kind: j.finish.Kind, Cause: j.finish.Cause, Node: tutti.NoNode}
+			r := Restored{NewTask: j.NewTask, Run: j.finish.Run, State: j.finish.State, Kind: j.finish.Kind, Cause: j.finish.Cause, Node: j.lies}
 			old = append(old, r)
 		default:
 			waiting = append(waiting, j.NewTask)
@@ -590,8 +600,12 @@ func (w *world) restart() {
 	for _, nt := range waiting {
 		w.step(Submit{Client: nt.ID.Client(), Tasks: []NewTask{nt}})
 	}
-	for _, a := range w.agents() {
-		w.comeBack(a)
+	for _, id := range slices.Sorted(maps.Keys(w.nodes)) {
+		if a := w.nodes[id]; a.up {
+			w.comeBack(a)
+		} else {
+			w.step(NodeDown{Node: id})
+		}
 	}
 	for _, p := range slices.Sorted(maps.Keys(w.progs)) {
 		w.step(ProgramUp{Program: p, PerNode: w.progs[p]})
