@@ -175,6 +175,10 @@ func (s *session) deliver(e Event) {
 
 // decode makes an event of a frame, nil for those that are not the agent's affair.
 func (s *session) decode(kind uint16, body []byte) (Event, error) {
+	switch kind {
+	case kindResults, kindOutput, kindDisplay: // what they hold shares their memory, and the reader's is used again
+		body = bytes.Clone(body)
+	}
 	sc := scan{b: body}
 	switch kind {
 	case kindReady:
