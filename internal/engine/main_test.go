@@ -87,7 +87,7 @@ var (
 		v[0] = x
 		return len(v), nil
 	})
-	_ = tutti.Func("test.readOnly", func(_ context.Context, x []float64) (int, error) {
+	_ = tutti.Func("test.scribble", func(_ context.Context, x []float64) (int, error) {
 		x[0] = 1
 		return 0, nil
 	})

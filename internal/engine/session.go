@@ -218,9 +218,8 @@ func (s *session) decode(kind uint16, body []byte) (Event, error) {
 	return nil, tutti.Errorf("read message", tutti.Corrupt, "unknown kind %d", kind)
 }
 
-// unpack decodes a copy of a frame's body: values share its memory, and the frame's is used again.
 func unpack(body []byte, into msgp.Unmarshaler) error {
-	return wire.Unpack(wire.Message{Header: bytes.Clone(body)}, into)
+	return wire.Unpack(wire.Message{Header: body}, into)
 }
 
 func (s *session) answer(seq uint64, text string) {
