@@ -16,7 +16,7 @@ func (c *Controller) act(action sched.Action) {
 	case sched.Ack:
 		c.ack(a.Node, a.Runs)
 	case sched.Drop:
-		if r := c.tasks[a.Task]; r != nil {
+		if r, ok := a.Tag.(*record); ok {
 			c.dropRecord(a.Task, r)
 		}
 	case sched.Recall:
@@ -57,8 +57,9 @@ func (c *Controller) toAgent(node tutti.NodeID, kind uint16, m marshaler) {
 
 // assign makes a run of a task.
 func (c *Controller) assign(a *sched.Assign) {
-	r, ag := c.tasks[a.Run.Task], c.agents[a.Node]
-	if r == nil || ag == nil {
+	r, ok := a.Tag.(*record)
+	ag := c.agents[a.Node]
+	if !ok || ag == nil {
 		return
 	}
 	run := wire.Run{Run: a.Run, Work: r.work.no, Args: r.args}
@@ -66,7 +67,7 @@ func (c *Controller) assign(a *sched.Assign) {
 		run.Engines = append([]tutti.EngineID(nil), a.Engines...)
 	}
 	for _, d := range a.Deps {
-		if dep := c.tasks[d]; dep != nil && dep.last != nil {
+		if dep := c.record(d); dep != nil && dep.last != nil {
 			run.Deps = append(run.Deps, wire.DepValue{Task: d, Value: dep.last.Value})
 		}
 	}
@@ -96,8 +97,8 @@ var finalKinds = map[tutti.State]tutti.EventKind{
 
 // finish ends a task: for its client, for the record, and for who waits for it.
 func (c *Controller) finish(f *sched.Finish) {
-	r := c.tasks[f.Task]
-	if r == nil || r.state.Final() {
+	r, ok := f.Tag.(*record)
+	if !ok || r.state.Final() {
 		return
 	}
 	r.state = f.State
@@ -133,7 +134,7 @@ func (c *Controller) explainEnd(r *record, f *sched.Finish) {
 		e.Err = nil
 	}
 	if f.Cause != 0 {
-		if root := c.tasks[f.Cause]; root != nil && root.last != nil && root.last.Fail != nil {
+		if root := c.record(f.Cause); root != nil && root.last != nil && root.last.Fail != nil {
 			e.Err = tutti.Errorf("", f.Kind, "task %v, which it needs: %w", f.Cause, root.last.Fail.Error()).Err
 		}
 	}
@@ -147,7 +148,7 @@ func (c *Controller) explainEnd(r *record, f *sched.Finish) {
 
 // recompute forgets a result that was lost; the task's end stays told.
 func (c *Controller) recompute(id tutti.TaskID) {
-	if r := c.tasks[id]; r != nil && r.last != nil {
+	if r := c.record(id); r != nil && r.last != nil {
 		c.blobs.drop(r.last.Value.Ref)
 		r.last = nil
 	}

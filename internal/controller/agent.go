@@ -220,8 +220,8 @@ func (c *Controller) agentDone(a *agent, m *wire.Done) {
 // takeResult makes a result the task's if it is that of the run that ended it. A blob that is
 // nobody's result is freed.
 func (c *Controller) takeResult(a *agent, r *wire.Result) {
-	rec := c.tasks[r.Run.Task]
 	info, ok := c.mind.Task(r.Run.Task)
+	rec, _ := info.Tag.(*record)
 	switch {
 	case rec != nil && ok && info.State.Final() && info.Run == r.Run && (rec.last == nil || rec.last.Run != r.Run):
 		c.blobs.add(r.Value.Ref)

@@ -254,7 +254,7 @@ func (c *Controller) askExplain(_ asker, q wire.TaskName) (any, error) {
 
 // find finds a task's record, or says why there is none.
 func (c *Controller) find(id tutti.TaskID) (*record, error) {
-	if r := c.tasks[id]; r != nil {
+	if r := c.record(id); r != nil {
 		return r, nil
 	}
 	e := tutti.Errorf("find task", tutti.NotFound, "there is no task %v", id)
@@ -292,7 +292,7 @@ func (c *Controller) askTasks(_ asker, q wire.ListTasks) (any, error) {
 		if id <= q.After {
 			continue
 		}
-		if rows = append(rows, c.taskRow(id, c.tasks[id])); len(rows) >= max(q.Most, 1) {
+		if rows = append(rows, c.taskRow(id, c.record(id))); len(rows) >= max(q.Most, 1) {
 			break
 		}
 	}
@@ -302,12 +302,14 @@ func (c *Controller) askTasks(_ asker, q wire.ListTasks) (any, error) {
 // tasksOf lists the tasks of a client, or with 0 of all, in order.
 func (c *Controller) tasksOf(client tutti.ClientID) []tutti.TaskID {
 	var ids []tutti.TaskID
-	for id := range c.tasks {
-		if client == 0 || id.Client() == client {
-			ids = append(ids, id)
+	for cl := range c.mind.Clients() {
+		if client != 0 && cl != client {
+			continue
+		}
+		for info := range c.mind.Tasks(cl) {
+			ids = append(ids, info.ID)
 		}
 	}
-	slices.Sort(ids)
 	return ids
 }
 

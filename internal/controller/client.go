@@ -151,7 +151,7 @@ func (c *Controller) submit(cl *client, m *wire.Submit) {
 // was not sure; if it has ended, its end is told again.
 func (c *Controller) take(cl *client, t *wire.Task) (n sched.NewTask, ok bool) {
 	id := tutti.MakeTaskID(cl.id, t.N)
-	if r := c.tasks[id]; r != nil {
+	if r := c.record(id); r != nil {
 		if r.state.Final() {
 			c.tellEnd(cl, id, r)
 		}
@@ -172,15 +172,14 @@ func (c *Controller) take(cl *client, t *wire.Task) (n sched.NewTask, ok bool) {
 	return c.enter(id, r, t), true
 }
 
-// enter puts a record into the tables.
+// enter counts what a new record refers to, and makes what the scheduler is told.
 func (c *Controller) enter(id tutti.TaskID, r *record, t *wire.Task) sched.NewTask {
 	if r.work.work.Durable && len(t.Deps)+len(t.After)+len(t.Follow) > 0 {
 		r.edges = &edges{t.Deps, t.After, t.Follow}
 	}
-	c.tasks[id] = r
 	r.work.tasks++
 	c.blobs.add(r.blobs...)
-	n := sched.NewTask{ID: id, Class: r.work.class, Deps: t.Deps, After: t.After, Follow: t.Follow, Bytes: len(t.Args)}
+	n := sched.NewTask{ID: id, Class: r.work.class, Deps: t.Deps, After: t.After, Follow: t.Follow, Bytes: len(t.Args), Tag: r}
 	for _, b := range r.blobs {
 		n.Near = append(n.Near, sched.Place{Node: b.Blob.Node, Size: b.Size})
 	}

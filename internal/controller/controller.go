@@ -70,7 +70,6 @@ type Controller struct {
 	lastID   tutti.ClientID
 	agents   map[tutti.NodeID]*agent
 	lastNode tutti.NodeID
-	tasks    map[tutti.TaskID]*record
 	works    works
 	programs map[string]*program
 	blobs    blobCount
@@ -109,7 +108,6 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 		clients:  map[tutti.ClientID]*client{},
 		agents:   map[tutti.NodeID]*agent{},
 		lastNode: -1,
-		tasks:    map[tutti.TaskID]*record{},
 		programs: map[string]*program{},
 		engines:  map[tutti.EngineID]*engine{},
 		since:    time.Now(),

@@ -50,7 +50,7 @@ func (k *keeper) add(c *Controller, id tutti.TaskID, r *record) {
 	for (k.count > c.cfg.KeepResults || k.bytes > c.cfg.KeepBytes) && k.head < len(k.order)-1 {
 		old := k.order[k.head]
 		k.head++
-		if c.tasks[old] != nil {
+		if c.record(old) != nil {
 			c.forget([]tutti.TaskID{old})
 		}
 	}
@@ -63,7 +63,7 @@ func (k *keeper) add(c *Controller, id tutti.TaskID, r *record) {
 func (k *keeper) compact(c *Controller) {
 	live := k.order[:0]
 	for _, id := range k.order[k.head:] {
-		if c.tasks[id] != nil {
+		if c.record(id) != nil {
 			live = append(live, id)
 		}
 	}

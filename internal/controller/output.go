@@ -156,7 +156,7 @@ var streamNames = [...]string{1: "stdout", 2: "stderr"}
 
 // output takes in what a run has printed.
 func (c *Controller) output(a *agent, m *wire.Output) {
-	if c.tasks[m.Run.Task] == nil {
+	if c.record(m.Run.Task) == nil {
 		return
 	}
 	if err := c.outputs.write(m); err != nil {

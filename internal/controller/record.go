@@ -19,6 +19,12 @@ type record struct {
 	edges *edges       // of a durable task that has any, for the journal's snapshots
 }
 
+// record finds a task's record, nil if there is none. The scheduler keeps it with the task.
+func (c *Controller) record(id tutti.TaskID) *record {
+	r, _ := c.mind.Tag(id).(*record)
+	return r
+}
+
 // edges are what a task depends on.
 type edges struct{ deps, after, follow []tutti.TaskID }
 
@@ -121,7 +127,6 @@ func (c *Controller) dropRecord(id tutti.TaskID, r *record) {
 	c.kept.remove(r)
 	c.outputs.drop(id)
 	c.works.release(r.work)
-	delete(c.tasks, id)
 	if r.work.work.Durable {
 		c.rec.dropped(id)
 	}

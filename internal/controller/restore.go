@@ -211,7 +211,7 @@ func (c *Controller) reviveTask(id tutti.TaskID, p *replay) (n sched.NewTask, ok
 
 // reviveEnd adds to a record how its task had ended.
 func (c *Controller) reviveEnd(n sched.NewTask, o *wire.Outcome) sched.Restored {
-	r := c.tasks[n.ID]
+	r := n.Tag.(*record)
 	run := tutti.RunID{Task: n.ID, Attempt: o.Attempt, Epoch: c.epoch - 1}
 	r.state, r.node = o.State, o.Node
 	r.last = &wire.Result{
@@ -301,8 +301,9 @@ func (c *Controller) encodeState() []byte {
 		rare(recProgram, programRecord{Spec: p.spec, PerNode: p.perNode})
 	}
 	clear(c.rec.works)
-	for id, r := range c.tasks {
-		if !r.work.work.Durable {
+	for _, id := range c.tasksOf(0) {
+		r := c.record(id)
+		if r == nil || !r.work.work.Durable {
 			continue
 		}
 		if !c.rec.works[r.work.no] {

@@ -16,6 +16,7 @@ type Assign struct {
 	Nodes   []tutti.NodeID // of a command that spans several whole nodes, Node first; else nil
 	Class   *Class         // the one it was submitted with
 	Deps    []tutti.TaskID
+	Tag     any // of the task
 }
 
 // Recall asks a node to give back runs that have not started ([Returned] follows).
@@ -51,6 +52,7 @@ type Finish struct {
 	Kind  tutti.Kind   // of the error
 	Cause tutti.TaskID // with Kind Dependency: the task at the root of the failure
 	Why   string       // of the error where no run reported one
+	Tag   any          // of the task
 }
 
 // Repeat says that a task goes back to be run again, for the record.
@@ -62,7 +64,10 @@ type Repeat struct {
 
 // Drop says that nothing needs a finished task's result any more: its client has forgotten it and
 // no task waits for it. It comes once, after Finish; the scheduler does not know the task any more.
-type Drop struct{ Task tutti.TaskID }
+type Drop struct {
+	Task tutti.TaskID
+	Tag  any // of the task
+}
 
 // Recompute says that a finished task runs again because its result was lost and is needed.
 type Recompute struct{ Task tutti.TaskID }

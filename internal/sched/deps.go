@@ -70,7 +70,7 @@ func (s *State) finish(r ref, t *task, state tutti.State, kind tutti.Kind, cause
 		t.setCause(cause)
 	}
 	if t.flags&isAgain == 0 { // else its client knows it as done already
-		f := Finish{Task: t.id, State: state, Kind: kind, Cause: cause, Why: why}
+		f := Finish{Task: t.id, Tag: t.tag, State: state, Kind: kind, Cause: cause, Why: why}
 		if t.attempt != 0 {
 			f.Run = t.run()
 		}
@@ -304,7 +304,7 @@ func (s *State) tidy(r ref, t *task) {
 	if !t.final() || t.flags&(isForgot|isEnding) != isForgot || t.out != 0 || t.in != 0 {
 		return
 	}
-	s.do(Drop{Task: t.id})
+	s.do(Drop{Task: t.id, Tag: t.tag})
 	c := s.clientOf(t)
 	s.unkeepResult(r, t)
 	t.flags |= isGone

@@ -91,6 +91,7 @@ type NewTask struct {
 	Follow []tutti.TaskID // their nodes are preferred
 	Near   []Place        // where its large inputs lie
 	Bytes  int            // of its arguments, for back-pressure
+	Tag    any            // the caller's own, given back in what concerns the task; a pointer costs nothing
 }
 
 // Place is an amount of data on a node.

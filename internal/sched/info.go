@@ -12,6 +12,7 @@ type Counts [tutti.Stopped + 1]int
 // Info is what is known of a task at a moment.
 type Info struct {
 	ID      tutti.TaskID
+	Tag     any
 	Class   *Class
 	State   tutti.State
 	Run     tutti.RunID      // the last, zero if it never ran
@@ -34,8 +35,16 @@ func (s *State) Task(id tutti.TaskID) (Info, bool) {
 	return s.info(t), true
 }
 
+// Tag is what the task was submitted with, nil if it is not known, or forgotten.
+func (s *State) Tag(id tutti.TaskID) any {
+	if _, t := s.known(id); t != nil {
+		return t.tag
+	}
+	return nil
+}
+
 func (s *State) info(t *task) Info {
-	i := Info{ID: t.id, Class: t.class, State: t.state, Engine: tutti.NoEngine, Node: t.node,
+	i := Info{ID: t.id, Tag: t.tag, Class: t.class, State: t.state, Engine: tutti.NoEngine, Node: t.node,
 		Kind: t.kindOf, Cause: t.cause(), Lost: int(t.lost), Failed: int(t.failed)}
 	if t.attempt != 0 {
 		i.Run = t.run()

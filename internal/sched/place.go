@@ -213,7 +213,7 @@ func (s *State) assign(sl *slot, r ref, t *task) {
 	if !sl.shape.targeted {
 		s.charge(s.clientOf(t), sl.shape.coreTime(nominal))
 	}
-	a := Assign{Run: t.run(), Node: t.node, Class: t.class, Engines: s.enginesOf(sl), Nodes: s.nodesOf(sl)}
+	a := Assign{Run: t.run(), Tag: t.tag, Node: t.node, Class: t.class, Engines: s.enginesOf(sl), Nodes: s.nodesOf(sl)}
 	if t.more != nil {
 		a.Deps = t.more.deps
 	}

@@ -60,7 +60,7 @@ func (s *State) admit(nt *NewTask) ref {
 	r, t := s.tasks.take()
 	s.seq++
 	*t = task{
-		id: nt.ID, class: nt.Class, kind: s.kindOf(nt.Class), seq: s.seq,
+		id: nt.ID, tag: nt.Tag, class: nt.Class, kind: s.kindOf(nt.Class), seq: s.seq,
 		bytes: uint32(min(max(nt.Bytes, 0), 1<<31)), node: tutti.NoNode, flags: inBatch,
 	}
 	if len(nt.Deps) > 0 {

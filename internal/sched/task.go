@@ -15,6 +15,7 @@ type task struct {
 	queue *queue // where it is ready, nil elsewhere and for targeted tasks
 	slot  *slot  // where it is assigned
 	more  *more  // what most tasks do not have
+	tag   any    // the caller's own
 	seq   uint64 // order of submission; kept by retries
 
 	next, prev ref
