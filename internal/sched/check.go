@@ -79,6 +79,9 @@ func (v *verifier) line(l *line, name string) (all []ref) {
 	return all
 }
 
+// queues checks that what waits in queues is in order, and that whatever can be placed is offered to
+// place: a queue that is forgotten by its client's heap would never be served, which no test of
+// single rules would see.
 func (v *verifier) queues() {
 	total := 0
 	check := func(q *queue) {
@@ -118,6 +121,7 @@ func (v *verifier) queues() {
 	v.hold(total == v.s.ready, "%d tasks are ready, counted as %d", total, v.s.ready)
 }
 
+// firstClient names whoever was passed over.
 func firstClient(turn []*client) tutti.ClientID {
 	if len(turn) == 0 {
 		return 0
@@ -125,6 +129,7 @@ func firstClient(turn []*client) tutti.ClientID {
 	return turn[0].id
 }
 
+// nodes checks what every node holds and keeps, and that nodes are kept only for tasks that wait.
 func (v *verifier) nodes() {
 	shared := map[*node]int{}
 	for _, n := range v.s.nodes {
@@ -186,6 +191,8 @@ func (v *verifier) room(n *node) {
 	}
 }
 
+// slot checks a slot and its runs. After a Step every slot has a run: empty ones hold resources for
+// nobody.
 func (v *verifier) slot(sl *slot) {
 	v.slots[sl.shape]++
 	n, prev := 0, ref(0)
@@ -214,6 +221,7 @@ func (v *verifier) slot(sl *slot) {
 	v.hold(sl.thirst == 0 || sl.shape.thirsty[sl.thirst-1] == sl, "a slot has lost its place")
 }
 
+// results checks the list of results on a node, and the counts by which a node is judged idle.
 func (v *verifier) results(n *node) {
 	kept, needed := 0, 0
 	prev := ref(0)

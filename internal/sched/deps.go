@@ -180,6 +180,8 @@ func (s *State) recompute(r ref) {
 	s.setState(t, tutti.Waiting)
 	t.flags = t.flags&^(isGone|isBlob) | isAgain
 	t.lost, t.failed = 0, 0
+	// Those that were ready for it are not any more. Those already sent off may have fetched it in time;
+	// if not, their runs fail and renew finds that it is missing.
 	for er := t.out; er != 0; {
 		e := s.edges.at(er)
 		if to := s.tasks.at(e.to); e.need && e.met && !to.final() && !to.flying() {
@@ -192,7 +194,7 @@ func (s *State) recompute(r ref) {
 		}
 		er = e.nextOut
 	}
-	if s.lossesAllowed(t) == 0 {
+	if s.lossesAllowed(t) == 0 { // it must not be run twice
 		s.finish(r, t, tutti.Errored, tutti.Lost, 0, "")
 		return
 	}

@@ -37,6 +37,7 @@ type engine struct {
 	next, prev *engine // idle ones of its crew
 }
 
+// engine is the engine with that number, gone or not; nil if the number was never given out.
 func (s *State) engine(id tutti.EngineID) *engine {
 	if id < 0 || int(id) >= len(s.engines) {
 		return nil
@@ -131,6 +132,7 @@ func (s *State) settleIn(e *engine, n *node, p *program) {
 	p.total++
 }
 
+// startEngine asks for the engine's next life. Words of earlier lives are ignored from here on.
 func (s *State) startEngine(e *engine) {
 	e.life++
 	s.setEngine(e, engineStarting)
@@ -164,7 +166,11 @@ func (s *State) announce(ev EngineUp) *engine {
 	case e == nil:
 		e = s.newEngine(ev.Engine, n, s.programOf(ev.Program))
 		e.life, e.state = ev.Life, engineStarting
-	case e.node != n || e.prog.name != ev.Program || ev.Life < e.life || e.state == engineGone:
+	case e.node != n || e.prog.name != ev.Program || e.state == engineGone:
+		// Its number means another engine, or none any more: it can never be given work.
+		s.do(StopEngine{Node: n.id, Engine: ev.Engine, Life: ev.Life})
+		return nil
+	case ev.Life < e.life:
 		return nil
 	case ev.Life > e.life: // started anew without our asking
 		if e.live() {

@@ -194,6 +194,7 @@ func (s *State) wish(sh *shape) tutti.Resources {
 	return r
 }
 
+// idleEngines counts the engines of a program that could take anything.
 func (s *State) idleEngines(p *program) (n int) {
 	for _, nd := range s.up {
 		n += nd.crew(p).idle

@@ -43,6 +43,8 @@ type queue struct {
 }
 
 func (q *queue) place() *int32 { return &q.pos }
+
+// before orders the queues of one client: by priority, then by the submission of their first tasks.
 func (q *queue) before(o *queue) bool {
 	if q.prio != o.prio {
 		return q.prio > o.prio
@@ -51,6 +53,9 @@ func (q *queue) before(o *queue) bool {
 }
 
 func (c *client) place() *int32 { return &c.pos }
+
+// before orders clients by what they were given. The number breaks ties, so that the order is the
+// same in every run.
 func (c *client) before(o *client) bool {
 	if c.pass != o.pass {
 		return c.pass < o.pass

@@ -36,6 +36,7 @@ func heapRemove[T heaped[T]](h *[]T, x T) {
 	}
 }
 
+// heapUp moves the i-th item towards the root as far as it belongs, and says where it came to stand.
 func heapUp[T heaped[T]](h []T, i int) int {
 	x := h[i]
 	for i > 0 && x.before(h[(i-1)/2]) {
@@ -48,6 +49,7 @@ func heapUp[T heaped[T]](h []T, i int) int {
 	return i
 }
 
+// heapDown moves the i-th item away from the root as far as it belongs.
 func heapDown[T heaped[T]](h []T, i int) {
 	x := h[i]
 	for {

@@ -43,6 +43,7 @@ func (s *State) Tag(id tutti.TaskID) any {
 	return nil
 }
 
+// info copies what is known, so that nothing of the State leaves it.
 func (s *State) info(t *task) Info {
 	i := Info{ID: t.id, Tag: t.tag, Class: t.class, State: t.state, Engine: tutti.NoEngine, Node: t.node,
 		Kind: t.kindOf, Cause: t.cause(), Lost: int(t.lost), Failed: int(t.failed)}

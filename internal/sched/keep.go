@@ -9,6 +9,8 @@ import (
 // long and whether more nodes should be asked for.
 type look State
 
+// wake looks at everybody once, and comes again as long as tasks wait. Its cost is spread over
+// Config.Patience, so it may go through all queues, and all nodes where a task was passed over.
 func (l *look) wake(s *State) {
 	if s.ready == 0 {
 		return
@@ -37,6 +39,7 @@ func (s *State) mind(c *client) {
 	if c.keeping != 0 && c.keeping != r {
 		s.unkeep(c)
 	}
+	// Being first twice in a row, with nothing placed in between, is being passed over.
 	if c.first == seq && c.keeping == 0 && s.contended(q.shape) {
 		s.keepFor(c, r, q.shape)
 	}

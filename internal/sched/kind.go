@@ -92,6 +92,7 @@ const (
 	knownFuncs = 10_000
 )
 
+// newKinds knows nothing yet.
 func newKinds() kinds {
 	return kinds{
 		shapes: map[shapeKey]*shape{}, kinds: map[kindKey]*kind{},
@@ -121,6 +122,8 @@ func (s *State) kindOf(c *Class) *kind {
 	return kd
 }
 
+// shapeOf finds or makes the shape of a class. A new one has to look at every node once; from then on
+// it is told of changes.
 func (s *State) shapeOf(c *Class) *shape {
 	n := c.Need
 	key := shapeKey{program: c.Program, cores: n.Cores, gpus: n.GPUs, memory: n.Memory, nodes: n.Nodes,
@@ -182,6 +185,8 @@ func (s *State) unref(kd *kind) {
 	}
 }
 
+// dropKind forgets a kind, and its shape with the last kind of that. Every live shape costs a look at
+// each change of a node, so shapes that nobody uses must go.
 func (s *State) dropKind(kd *kind) {
 	k := &s.kinds
 	delete(k.kinds, kd.key)

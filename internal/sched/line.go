@@ -78,6 +78,7 @@ func (s *State) unlink(head, tail *ref, t *task) {
 	t.next, t.prev = 0, 0
 }
 
+// lateUp moves a late task towards the root of the heap as far as it belongs.
 func (s *State) lateUp(l *line, i int) int {
 	r := l.late[i]
 	seq := s.tasks.at(r).seq
@@ -95,6 +96,7 @@ func (s *State) lateUp(l *line, i int) int {
 	return i
 }
 
+// lateDown moves it away from the root.
 func (s *State) lateDown(l *line, i int) {
 	r := l.late[i]
 	seq := s.tasks.at(r).seq

@@ -208,6 +208,8 @@ func (s *State) nodeDown(ev NodeDown) {
 	if ev.Why != "" {
 		why += ": " + ev.Why
 	}
+	// First the node takes nothing more, then its engines end, then what ran without any, last its
+	// results: so that nothing that is lost is placed on what is about to be lost.
 	n.there = false
 	s.up = without(s.up, n)
 	s.grown++

@@ -71,6 +71,8 @@ func (s *State) placeAll() {
 		if n == nil {
 			continue // the shape was taken to be open and is not: it is closed now
 		}
+		// Who comes back after a pause starts level with whoever is served now: unused turns do not
+		// add up to a right to shut out the others.
 		s.vtime = max(s.vtime, c.pass)
 		s.dequeue(r, t)
 		s.begin(n, r, t)
@@ -158,12 +160,13 @@ func (s *State) homeOf(t *task) *node {
 		return nil
 	}
 	if t.more != nil && t.more.until != 0 {
-		return nil
+		return nil // it has waited before: a retry or a node's loss does not start the clock anew
 	}
 	at := s.attraction(t)
 	if len(at) == 0 {
 		return nil
 	}
+	// What matters is how much less has to be fetched there than at the next best place.
 	gain := at[0].Size
 	if len(at) > 1 {
 		gain -= at[1].Size

@@ -26,6 +26,7 @@ const (
 	poolRest = int64(time.Second) // after a failure, doubled by each further one
 )
 
+// pool is the pool of that name, nil if there is none.
 func (s *State) pool(name string) *pool {
 	i, ok := slices.BinarySearchFunc(s.pools, name, func(p *pool, name string) int { return cmp.Compare(p.name, name) })
 	if ok {
@@ -104,6 +105,7 @@ func (s *State) askForNodes() {
 				want += s.nodesFor(p, sh)
 			}
 		}
+		// Nodes on their way, and nodes whose engines are only starting, will take their part.
 		more := int((want+micro-1)/micro) - p.pending - s.warming(p)
 		if more = min(more, p.max-p.nodes-p.pending); more > 0 {
 			p.pending += more

@@ -27,6 +27,7 @@ type program struct {
 	broken   string
 }
 
+// programOf finds or makes a program. Programs are few and are never forgotten.
 func (s *State) programOf(name string) *program {
 	p := s.progs[name]
 	if p == nil {

@@ -7,6 +7,8 @@ import (
 	"github.com/tutti-hpc/tutti"
 )
 
+// engines checks that every engine stands where its state says, and that none is idle while
+// something that only it can run could start.
 func (v *verifier) engines() {
 	total, ready := map[*program]int{}, map[*program]int{}
 	for id, e := range v.s.engines {
@@ -54,6 +56,7 @@ func (v *verifier) engines() {
 	}
 }
 
+// crews checks the lists of idle engines, from which engines are taken without looking again.
 func (v *verifier) crews(n *node) {
 	for i := range n.crews {
 		c := &n.crews[i]
@@ -78,6 +81,7 @@ func (v *verifier) crews(n *node) {
 	}
 }
 
+// clients counts every client's tasks anew. It needs the lists that queues, nodes and engines walked.
 func (v *verifier) clients() {
 	var all Counts
 	for _, c := range v.s.order {
@@ -140,6 +144,8 @@ func (v *verifier) flyingUsers(t *task) bool {
 	return true
 }
 
+// shapes checks that what each shape knows of each node is true: placing relies on nothing else.
+// Where time left on a node matters the knowledge may be old, and is looked at again on use.
 func (v *verifier) shapes() {
 	busy := 0
 	for i, sh := range v.s.kinds.live {
@@ -161,6 +167,7 @@ func (v *verifier) shapes() {
 	v.hold(busy == v.s.busy, "%d shapes are waited with, counted as %d", busy, v.s.busy)
 }
 
+// edges checks the graph from both ends.
 func (v *verifier) edges() {
 	count, pending, users := 0, make([]int32, v.s.tasks.next+1), make([]int32, v.s.tasks.next+1)
 	for _, c := range v.s.order {
@@ -192,6 +199,7 @@ func (v *verifier) edges() {
 	}
 }
 
+// timers checks that nothing is overdue, and that a Step has finished what it began.
 func (v *verifier) timers() {
 	for i, t := range v.s.timers {
 		v.hold(int(t.pos) == i+1 && (i == 0 || t.at >= v.s.timers[(i-1)/2].at), "the timers are out of order")

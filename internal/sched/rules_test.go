@@ -440,7 +440,8 @@ func TestRestart(t *testing.T) {
 		{Run: runOf(9, 1), Engines: []tutti.EngineID{0}},
 	}}, "abort [1.9#1]; 1.5#1 on 1")
 	st.want(ProgramUp{Program: "p", PerNode: 3}, "start 3.1; 1.2#1 on 3") // not number 2, which is still awaited
-	st.want(ended(3, 7, Succeeded), "1.3 done; 1.4#1 on 0")
+	st.want(NodeUp{Node: 1, Name: "h1", Has: tutti.Resources{Cores: 1}, Engines: []EngineUp{up(3)}}, "stop 3.4; start 4.1; start 5.1; start 6.1; 1.4#1 on 4")
+	st.want(ended(3, 7, Succeeded), "1.3 done")
 	st.wantAfter(time.Minute, Tick{}, "1.6 failed (lost)")
 	st.want(Done{Results: []Result{{Run: runOf(4, 1), Took: 1}}}, "") // of the first life: 1.4 runs in the second
 }

@@ -16,6 +16,7 @@ func (s *State) started(ev Started) {
 	}
 }
 
+// hasStarted notes the agent's word that a run has begun; only now its limit is counted.
 func (s *State) hasStarted(r ref, t *task) {
 	s.setState(t, tutti.Running)
 	sl := t.slot
@@ -80,6 +81,8 @@ func (s *State) result(r ref, t *task, res *Result) {
 	s.exit(t)
 	switch {
 	case s.stoppedFor(r, t):
+	// A run that was told to stop may report the interruption as its own failure: the reason for which
+	// it was stopped counts, and was looked at first.
 	case res.Kind == UserFailed:
 		s.account(t, sl, res.Took)
 		s.userFailed(r, t, res.Reason)
@@ -208,6 +211,7 @@ type delay struct {
 	timer timer
 }
 
+// wake makes the task ready, unless what it depends on was lost meanwhile.
 func (d *delay) wake(s *State) {
 	t := s.tasks.at(d.task)
 	t.more.delay = nil
@@ -281,6 +285,7 @@ func (s *State) cancel(ids []tutti.TaskID) {
 	}
 }
 
+// cancelTask stops one task: at once where it waits, by its agent where it was sent.
 func (s *State) cancelTask(r ref, t *task) {
 	switch {
 	case t.final() || t.flags&isAgain != 0:

@@ -34,6 +34,8 @@ type slot struct {
 	timer   timer
 }
 
+// newSlot makes an empty slot of a node; hold takes its resources. Whoever makes one puts a run into
+// it in the same Step.
 func (s *State) newSlot(n *node, sh *shape) *slot {
 	var sl *slot
 	if last := len(s.spare) - 1; last >= 0 {
@@ -140,6 +142,7 @@ func (s *State) exit(t *task) {
 	if !first {
 		return
 	}
+	// Whatever was noted about the first run says nothing about the next.
 	sl.began, sl.word, sl.asking, sl.stop, sl.force = s.now, false, false, 0, false
 	if sl.head == 0 {
 		return
@@ -222,6 +225,7 @@ func (s *State) due(sl *slot) int64 {
 	case sl.word && head.class.Limit > 0:
 		at = plus(sl.began, int64(head.class.Limit))
 	}
+	// Asked once for each first run: those that do not come back had begun.
 	if sl.n > 1 && !sl.asking && !sl.shape.targeted && sl.engine != nil {
 		at = min(at, sl.began+recallAfter)
 	}

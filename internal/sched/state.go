@@ -24,6 +24,7 @@ type Mark struct {
 	Bytes int64
 }
 
+// withDefaults fills in what was left zero.
 func (c Config) withDefaults() Config {
 	setDefault(&c.Window, 64)
 	setDefault(&c.High.Tasks, 1_000_000)
@@ -37,6 +38,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// setDefault fills in one value.
 func setDefault[T int | int64 | time.Duration](v *T, to T) {
 	if *v <= 0 {
 		*v = to
@@ -129,6 +131,7 @@ func (s *State) Wake() (time.Time, bool) {
 	return time.Unix(0, s.timers[0].at), true
 }
 
+// handle hands an event to its chapter.
 func (s *State) handle(ev Event) {
 	switch e := ev.(type) {
 	case Submit:

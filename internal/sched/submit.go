@@ -36,6 +36,7 @@ func (s *State) submit(ev Submit) {
 		if t.final() {
 			continue
 		}
+		// A batch is mostly of one class, and what can be wrong is in the class.
 		if t.class != good && !s.acceptable(r, t) {
 			continue
 		}

@@ -33,6 +33,8 @@ func (s *State) startTargeted(e *engine) {
 	s.refillTargeted(sl)
 }
 
+// setWanting notes whether an engine's own task waits for room on the node, which then takes in
+// nothing else.
 func (s *State) setWanting(e *engine, want bool) {
 	if e.wanting == want {
 		return
@@ -129,6 +131,7 @@ func (s *State) comeBack(e *engine, n *node, p *program) {
 // patience is the State when it stops waiting for engines to come back.
 type patience State
 
+// wake gives up the engines that have not come back.
 func (p *patience) wake(s *State) {
 	for _, e := range s.engines {
 		if e != nil && e.state == engineAwaited {

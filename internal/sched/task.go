@@ -68,8 +68,13 @@ type rare struct {
 	cause  tutti.TaskID // the root of a failure that came by dependency
 }
 
+// final reports whether the task has ended.
 func (t *task) final() bool  { return t.state.Final() }
+
+// flying reports whether a run of it is with an agent.
 func (t *task) flying() bool { return t.state == tutti.Assigned || t.state == tutti.Running }
+
+// run names the last run.
 func (t *task) run() tutti.RunID {
 	return tutti.RunID{Task: t.id, Attempt: t.attempt, Epoch: t.epoch}
 }
@@ -135,6 +140,8 @@ type index struct {
 	hintN uint64
 }
 
+// page finds the page of a number. Tasks come and go in runs of neighbours, so that the page used last
+// is nearly always the right one.
 func (x *index) page(n uint64) *page {
 	n >>= pageBits
 	if x.hint != nil && x.hintN == n {

@@ -59,11 +59,14 @@ func (s *State) refill(sl *slot) {
 		return
 	}
 	var q *queue
+	// Near the end of the work nothing is sent ahead: the last tasks go to whoever is free first,
+	// not behind others on an engine that happened to report early.
 	share := sl.shape.ready / max(1, sl.shape.slots)
 	if sl.n == 0 {
 		share = max(share, 1)
 	}
 	for given := 0; given < share && sl.shape.ready > 0; given++ {
+		// Clients are compared again only after a few, so that a batch costs little where they are many.
 		if q == nil || q.n == 0 || given%8 == 0 {
 			q = s.bestFor(sl)
 		}
