@@ -69,7 +69,7 @@ type rare struct {
 }
 
 // final reports whether the task has ended.
-func (t *task) final() bool  { return t.state.Final() }
+func (t *task) final() bool { return t.state.Final() }
 
 // flying reports whether a run of it is with an agent.
 func (t *task) flying() bool { return t.state == tutti.Assigned || t.state == tutti.Running }
