@@ -35,6 +35,7 @@ type node struct {
 
 	idleSince int64 // 0 while it is not
 	settling  bool
+	dirty     bool // has room that the shapes do not know of yet
 	timer     timer
 }
 

@@ -206,7 +206,7 @@ func (v *verifier) timers() {
 		v.hold(t.at > v.s.now, "a timer of %T rang and is still set", t.owner)
 	}
 	v.hold(v.s.ready == 0 || v.s.looking.pos != 0, "tasks wait and nobody looks")
-	for _, l := range []int{len(v.s.ended), len(v.s.again), len(v.s.touched), len(v.s.settle), len(v.s.kicks)} {
+	for _, l := range []int{len(v.s.ended), len(v.s.again), len(v.s.touched), len(v.s.settle), len(v.s.kicks), len(v.s.dirty)} {
 		v.hold(l == 0, "a Step has left work behind: %s", fmt.Sprint(l))
 	}
 }

@@ -89,7 +89,10 @@ func (s *State) unhold(n *node, sl *slot) {
 	s.calm(n)
 	if n.there {
 		s.kick(n)
-		s.update(n)
+		if !n.dirty {
+			n.dirty = true
+			s.dirty = append(s.dirty, n)
+		}
 	}
 }
 
@@ -177,6 +180,13 @@ func (s *State) serve() {
 	}
 	clear(s.touched)
 	s.touched = s.touched[:0]
+	// Many slots of a node are given back in one Step; the shapes are told once.
+	for _, n := range s.dirty {
+		n.dirty = false
+		s.update(n)
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
 }
 
 // release gives back an empty slot.

@@ -83,6 +83,7 @@ type State struct {
 	touched []*slot
 	settle  []*node
 	kicks   []*node
+	dirty   []*node
 	again   []ref
 	scratch scratch
 }
