@@ -2,19 +2,13 @@ package cluster
 
 import (
 	"context"
-	"math"
 	"os"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/agent"
 	"github.com/tutti-hpc/tutti/internal/controller"
-	"github.com/tutti-hpc/tutti/internal/engine"
 	"github.com/tutti-hpc/tutti/internal/wire"
 )
-
-// Init makes the program able to be an engine: call it first in main. In the process of an engine
-// it serves tasks and never returns; elsewhere it does nothing.
-func Init() { engine.Main() }
 
 // embeddedAddr is the controller's address on an embedded cluster's network.
 const embeddedAddr = "controller"
@@ -47,7 +41,7 @@ func openEmbedded(ctx context.Context, s *tutti.Settings) (*Client, error) {
 		return nil, err
 	}
 	ends.add(srv.Close)
-	a, err := agent.Start(ctx, agent.Config{Network: net, Addr: embeddedAddr, Has: has, Orphan: math.MaxInt64})
+	a, err := agent.Start(ctx, agent.Config{Network: net, Addr: embeddedAddr, Has: has, Orphan: forever})
 	if err != nil {
 		ends.run()
 		return nil, err

@@ -38,9 +38,9 @@ func (c *Controller) act(action sched.Action) {
 	case sched.Warn:
 		c.warn(&a)
 	case sched.Acquire:
-		c.publish(tutti.Event{Kind: tutti.NodesWanted, Engine: tutti.NoEngine, Node: tutti.NoNode, Count: a.Nodes, Text: a.Pool})
+		c.later(func() { c.acquire(a.Pool, a.Nodes) })
 	case sched.NodeIdle:
-		c.publish(tutti.Event{Kind: tutti.NodeDrained, Engine: tutti.NoEngine, Node: a.Node})
+		c.later(func() { c.giveBack(a.Node) })
 	default:
 		c.cfg.Log.Error("unknown action", "action", action)
 	}

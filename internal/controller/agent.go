@@ -145,6 +145,7 @@ func (c *Controller) admitAgent(l *wire.Link, h wire.AgentHello) *agent {
 		Node: a.node, Cluster: c.cfg.Name, Life: c.life, Epoch: c.epoch, Version: c.cfg.Version,
 	})
 	c.publish(tutti.Event{Kind: tutti.NodeJoined, Engine: tutti.NoEngine, Node: a.node, Text: h.Host})
+	c.nodeOfJob(a)
 	c.restore.nodeBack(c, a)
 	return a
 }
@@ -180,6 +181,7 @@ func (c *Controller) nodeLost(a *agent, why string) {
 		return
 	}
 	delete(c.agents, a.node)
+	c.jobOver(a)
 	asks := a.asks
 	a.asks, a.link = nil, nil
 	for _, f := range asks {
@@ -212,9 +214,7 @@ func (c *Controller) agentDone(a *agent, m *wire.Done) {
 	for i := range m.Results {
 		c.takeResult(a, &m.Results[i])
 	}
-	for _, action := range actions {
-		c.act(action)
-	}
+	c.carryOut(actions)
 }
 
 // takeResult makes a result the task's if it is that of the run that ended it. A blob that is

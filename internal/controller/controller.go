@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ type Config struct {
 	KeepBytes   int64         // and their bytes; 0: 1 GiB
 	KeepEvents  int           // events kept in memory; 0: 16,384
 	Journal     journal.Config
+	Pools       []Pool
 	OnStop      func() // called when a client asks the cluster to stop; nil: it cannot
 }
 
@@ -86,6 +88,13 @@ type Controller struct {
 	since    time.Time
 	now      time.Time // of what the loop is doing
 	ballast  []byte
+	pools    map[string]*pool
+	watching bool     // a look at the pools is due
+	afters   []func() // what actions ask for that steps the scheduler again
+
+	ctx        context.Context    // of what is done aside; ends with the loop
+	noMore     context.CancelFunc // ends ctx
+	background sync.WaitGroup
 }
 
 // ballastSize is memory that is allocated and never touched, so that it costs no page: it makes the
@@ -120,6 +129,11 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 	c.now = c.since
 	if err := c.openRecord(ctx); err != nil {
 		return nil, err
+	}
+	c.ctx, c.noMore = context.WithCancel(context.Background())
+	if err := c.openPools(); err != nil {
+		c.noMore()
+		return nil, errors.Join(err, c.rec.close())
 	}
 	c.timer = time.NewTimer(time.Hour)
 	go c.loop()
@@ -161,6 +175,7 @@ func (c *Controller) stop(crash bool) {
 	c.ended = true
 	c.serving.Unlock()
 	c.readers.Wait()
+	c.background.Wait()
 }
 
 // do has f executed by the loop; false if the loop has ended.
@@ -178,6 +193,7 @@ const batch = 128
 
 func (c *Controller) loop() {
 	defer close(c.done)
+	defer c.noMore()
 	for {
 		select {
 		case f := <-c.inbox:
@@ -241,6 +257,7 @@ func (c *Controller) end() {
 		w.answer(nil, tutti.Errorf("ask", tutti.Closed, "the controller was stopped"))
 	}
 	c.flush()
+	c.closePools()
 	for _, cl := range c.clients {
 		cl.close()
 	}
@@ -252,11 +269,23 @@ func (c *Controller) end() {
 }
 
 // step tells the scheduler of an event and carries out what it wants.
-func (c *Controller) step(ev sched.Event) {
-	for _, a := range c.mind.Step(c.now, ev) {
+func (c *Controller) step(ev sched.Event) { c.carryOut(c.mind.Step(c.now, ev)) }
+
+// carryOut does what the scheduler wants. Actions are valid until the next step only, so what
+// steps it again comes after them.
+func (c *Controller) carryOut(actions []sched.Action) {
+	for _, a := range actions {
 		c.act(a)
 	}
+	for len(c.afters) > 0 {
+		f := c.afters[0]
+		c.afters = c.afters[1:]
+		f()
+	}
 }
+
+// later has f done when the actions at hand are carried out.
+func (c *Controller) later(f func()) { c.afters = append(c.afters, f) }
 
 // flush sends what the outboxes hold.
 func (c *Controller) flush() {

@@ -51,7 +51,7 @@ func (k *keeper) add(c *Controller, id tutti.TaskID, r *record) {
 		old := k.order[k.head]
 		k.head++
 		if c.record(old) != nil {
-			c.forget([]tutti.TaskID{old})
+			c.later(func() { c.forget([]tutti.TaskID{old}) })
 		}
 	}
 	if len(k.order) > 1024 && len(k.order)-k.head > 2*k.count || k.head > len(k.order)/2 {
