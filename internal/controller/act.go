@@ -24,6 +24,7 @@ func (c *Controller) act(action sched.Action) {
 	case sched.Abort:
 		c.toAgent(a.Node, wire.KindAbort, &wire.Runs{Runs: a.Runs, Timeout: a.Timeout, Force: a.Force})
 	case sched.StartEngine:
+		c.rec.engineNew(a.Engine)
 		c.toAgent(a.Node, wire.KindStartEngine, &wire.StartEngine{Engine: a.Engine, Life: a.Life, Program: a.Program})
 	case sched.StopEngine:
 		c.toAgent(a.Node, wire.KindStopEngine, &wire.StopEngine{Engine: a.Engine, Life: a.Life})

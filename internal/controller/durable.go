@@ -17,15 +17,16 @@ import (
 
 // The types of journal records. Their numbers are stored: never renumber, only add.
 const (
-	recLife       uint16 = 1 // lifeRecord: the controller has started
-	recClient     uint16 = 2 // clientRecord
-	recClientGone uint16 = 3 // clientRecord with ID only
-	recNode       uint16 = 4 // nodeRecord
-	recProgram    uint16 = 5 // programRecord
-	recWork       uint16 = 6 // wire.Work: tasks name it by number
-	recTask       uint16 = 7 // wire.Task, preceded by its TaskID; Work is the number in recWork
-	recEnd        uint16 = 8 // wire.Outcome
-	recDrop       uint16 = 9 // a TaskID: its record is gone
+	recLife       uint16 = 1  // lifeRecord: the controller has started
+	recClient     uint16 = 2  // clientRecord
+	recClientGone uint16 = 3  // clientRecord with ID only
+	recNode       uint16 = 4  // nodeRecord
+	recProgram    uint16 = 5  // programRecord
+	recWork       uint16 = 6  // wire.Work: tasks name it by number
+	recTask       uint16 = 7  // wire.Task, preceded by its TaskID; Work is the number in recWork
+	recEnd        uint16 = 8  // wire.Outcome
+	recDrop       uint16 = 9  // a TaskID: its record is gone
+	recEngines    uint16 = 10 // enginesRecord: numbers below it have been given to engines
 )
 
 type lifeRecord struct {
@@ -51,6 +52,10 @@ type programRecord struct {
 	Down    bool             `cbor:"down,omitempty"`
 }
 
+type enginesRecord struct {
+	Engines tutti.EngineID `cbor:"engines"`
+}
+
 // recorder is the loop's side of the journal. Without a journal everything is durable at once.
 type recorder struct {
 	c       *Controller
@@ -61,6 +66,7 @@ type recorder struct {
 	trouble error           // why it would not
 	since   int             // records since the last snapshot
 	live    int             // durable tasks
+	engines tutti.EngineID  // numbers below it have been given out
 	snaps   chan error      // the end of a snapshot that is being written
 	snapped bool            // one is being written
 }
@@ -211,6 +217,14 @@ func (r *recorder) clientNew(cl *client) {
 func (r *recorder) clientGone(cl *client) { r.appendCBOR(recClientGone, clientRecord{ID: cl.id}) }
 
 func (r *recorder) nodeNew(n tutti.NodeID) { r.appendCBOR(recNode, nodeRecord{n}) }
+
+// engineNew notes that an engine's number is in use.
+func (r *recorder) engineNew(id tutti.EngineID) {
+	if id >= r.engines {
+		r.engines = id + 1
+		r.appendCBOR(recEngines, enginesRecord{r.engines})
+	}
+}
 
 func (r *recorder) program(p *program, down bool) {
 	r.appendCBOR(recProgram, programRecord{p.spec, p.perNode, down})

@@ -25,7 +25,7 @@ type Pool struct {
 // The environment in which a job's agent finds whose it is.
 const (
 	EnvPool = "TUTTI_POOL"
-	EnvJob  = "TUTTI_JOB"
+	EnvJob  = "TUTTI_POOL_JOB"
 )
 
 // pool is a Pool in use.

@@ -37,13 +37,23 @@ func (c *Controller) leaveProgram(cl *client) {
 	if p == nil || !p.users[cl.id] {
 		return
 	}
-	if delete(p.users, cl.id); len(p.users) > 0 || cl.keep {
+	if delete(p.users, cl.id); len(p.users) > 0 || cl.keep || c.needsProgram(cl) {
 		return
 	}
 	c.rec.program(p, true)
 	c.dropRefs(p.spec.Bin)
 	delete(c.programs, cl.program)
 	c.step(sched.ProgramDown{Program: cl.program})
+}
+
+// needsProgram reports whether durable calls of a client that has left still need its engines.
+func (c *Controller) needsProgram(cl *client) bool {
+	for info := range c.mind.Tasks(cl.id) {
+		if info.Class.Durable && info.Class.Program == cl.program && !info.State.Final() {
+			return true
+		}
+	}
+	return false
 }
 
 // programSpec answers an agent that has to start an engine of a program.

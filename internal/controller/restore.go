@@ -52,6 +52,7 @@ type replay struct {
 	clients  map[tutti.ClientID]clientRecord
 	lastID   tutti.ClientID
 	lastNode tutti.NodeID
+	engines  tutti.EngineID
 	programs map[string]programRecord
 	works    map[uint32]*tutti.Work // as numbered by the life that wrote the records being read
 	tasks    map[tutti.TaskID]replayed
@@ -117,6 +118,10 @@ func (p *replay) apply(typ uint16, data []byte) (err error) {
 		var r nodeRecord
 		err = cbor.Unmarshal(data, &r)
 		p.lastNode = max(p.lastNode, r.Node)
+	case recEngines:
+		var r enginesRecord
+		err = cbor.Unmarshal(data, &r)
+		p.engines = max(p.engines, r.Engines)
 	case recProgram:
 		var r programRecord
 		err = cbor.Unmarshal(data, &r)
@@ -166,17 +171,13 @@ func (p *replay) applyTask(typ uint16, data []byte) error {
 // revive makes the state that a replay describes.
 func (c *Controller) revive(p *replay) {
 	now := time.Now()
-	c.lastID, c.lastNode = p.lastID, p.lastNode
+	c.lastID, c.lastNode, c.rec.engines = p.lastID, p.lastNode, p.engines
 	for id, r := range p.clients {
 		c.clients[id] = &client{c: c, id: id, secret: r.Secret, name: r.Name, program: r.Program, keep: r.Keep, away: now}
 		c.restore.await(id)
 	}
 	if p.life.Life != "" {
 		c.restore.until = now.Add(c.cfg.Restore)
-	}
-	for name, r := range p.programs {
-		c.programs[name] = &program{spec: r.Spec, perNode: r.PerNode}
-		c.step(sched.ProgramUp{Program: name, PerNode: r.PerNode})
 	}
 	byClient := map[tutti.ClientID][]sched.NewTask{}
 	var ended []sched.Restored
@@ -191,7 +192,17 @@ func (c *Controller) revive(p *replay) {
 			byClient[id.Client()] = append(byClient[id.Client()], n)
 		}
 	}
-	c.step(sched.Restore{Tasks: ended})
+	c.step(sched.Restore{Tasks: ended, Engines: p.engines})
+	for _, name := range slices.Sorted(maps.Keys(p.programs)) {
+		r := p.programs[name]
+		c.programs[name] = &program{spec: r.Spec, perNode: r.PerNode, users: map[tutti.ClientID]bool{}}
+		for id, cl := range p.clients {
+			if cl.Program == name {
+				c.programs[name].users[id] = true
+			}
+		}
+		c.step(sched.ProgramUp{Program: name, PerNode: r.PerNode})
+	}
 	for _, id := range slices.Sorted(maps.Keys(byClient)) {
 		c.step(sched.Submit{Client: id, Tasks: byClient[id]})
 	}
@@ -292,6 +303,7 @@ func (c *Controller) encodeState() []byte {
 	rare(recLife, lifeRecord{c.life, c.epoch})
 	rare(recNode, nodeRecord{c.lastNode})
 	rare(recClientGone, clientRecord{ID: c.lastID})
+	rare(recEngines, enginesRecord{c.rec.engines})
 	for _, cl := range c.clients {
 		if cl.id != 0 {
 			rare(recClient, clientRecord{cl.id, cl.secret, cl.name, cl.program, cl.keep})
