@@ -1,0 +1,4 @@
+// Command pmf x
+package main
+
+func main() {}
