@@ -20,13 +20,14 @@ type Config struct {
 
 // Result is a finished analysis.
 type Result struct {
-	Config    Config
-	Data      *Dataset
-	Starts    []FitResult // in the order of their numbers
-	Base      Base
-	Optima    []float64 // best block length of each species' series
-	Factors   []Factor  // the base factors with their bootstrap statistics
-	Bootstrap Bootstrap
+	Config      Config
+	Data        *Dataset
+	Starts      []FitResult // in the order of their numbers
+	Base        Base
+	Optima      []float64 // best block length of each species' series
+	BlockChosen bool      // the block length comes from them
+	Factors     []Factor  // the base factors with their bootstrap statistics
+	Bootstrap   Bootstrap
 }
 
 // Base is the solution that everything is compared with: the best start, refined, its factors in
@@ -47,7 +48,7 @@ func analyse(ctx context.Context, cfg Config, crew *team) (*Result, error) {
 	length, optima := blockLength(d)
 	r.Optima = optima
 	if r.Config.Block == 0 {
-		r.Config.Block = length
+		r.Config.Block, r.BlockChosen = length, true
 	}
 	if err := r.check(); err != nil {
 		return nil, err

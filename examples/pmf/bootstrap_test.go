@@ -14,7 +14,7 @@ import (
 )
 
 // small is a study that takes a moment.
-var small = Config{Data: Source{Name: "sl"}, Factors: 3, Seeds: 3, Reps: 24, Seed: 7}
+var small = Config{Data: Source{Name: "sl"}, Factors: 2, Seeds: 3, Reps: 24, Seed: 7}
 
 var smallOnce = sync.OnceValues(func() (*Result, error) { return analyse(context.Background(), small, &team{}) })
 
@@ -59,7 +59,7 @@ func TestSameForAnyTeam(t *testing.T) {
 // Arguments and results survive the journey to an engine and back.
 func TestCallsTravel(t *testing.T) {
 	r := smallResult(t)
-	arg := RepArgs{Data: small.Data, Factors: 3, W: r.Base.W, H: r.Base.H, Block: 3, Seed: 9, Number: 5}
+	arg := RepArgs{Data: small.Data, Factors: 2, W: r.Base.W, H: r.Base.H, Block: 3, Seed: 9, Number: 5}
 	want, err := fitReplicate.Call(context.Background(), arg)
 	if err != nil {
 		t.Fatal(err)
@@ -197,12 +197,12 @@ func TestConfigErrors(t *testing.T) {
 
 func TestNoReplicates(t *testing.T) {
 	c := small
-	c.Factors, c.Reps = 2, 0
+	c.Factors, c.Reps = 1, 0
 	r, err := analyse(context.Background(), c, &team{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Bootstrap.Reps != 0 || len(r.Factors) != 2 || r.Factors[0].Boot != nil {
+	if r.Bootstrap.Reps != 0 || len(r.Factors) != 1 || r.Factors[0].Boot != nil {
 		t.Errorf("%+v", r.Bootstrap)
 	}
 }
