@@ -15,10 +15,17 @@ import (
 // w is a terminal, by a line for each tenth elsewhere. The functions it hands out may be called by
 // several goroutines at once; done leaves nothing running.
 func progressOn(w io.Writer) func(what string, total int) (tick, done func()) {
-	if f, ok := w.(*os.File); ok && cwriter.IsTerminal(int(f.Fd())) {
+	if f, ok := w.(*os.File); ok && hasRoom(int(f.Fd())) {
 		return func(what string, total int) (tick, done func()) { return bar(w, what, total) }
 	}
 	return func(what string, total int) (tick, done func()) { return lines(w, what, total) }
+}
+
+// hasRoom says whether a bar can be drawn on fd: on a terminal that knows its size. Some recorders
+// and editors offer one of no size, on which a bar would not be seen.
+func hasRoom(fd int) bool {
+	width, height, err := cwriter.GetSize(fd)
+	return cwriter.IsTerminal(fd) && err == nil && width > 0 && height > 0
 }
 
 func bar(w io.Writer, what string, total int) (tick, done func()) {
