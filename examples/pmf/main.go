@@ -8,6 +8,8 @@
 // the report is the same, byte for byte, whoever makes the calls and in whatever order.
 //
 //	go run ./examples/pmf                           # Baton Rouge, 4 factors, 1,000 replicates
+//	go run ./examples/pmf -engines 0                # the same report, by a plain loop
+//	TUTTI_CLUSTER=default go run ./examples/pmf     # on the engines of a running cluster
 //	go run ./examples/pmf -dataset sl -factors 6
 //	go run ./examples/pmf -dataset my-con.csv,my-unc.csv -factors 5 -o my-report
 package main
@@ -26,9 +28,11 @@ import (
 	"time"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/cluster"
 )
 
 func main() {
+	cluster.Init() // in the process of an engine this never returns
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -86,7 +90,16 @@ func run(ctx context.Context, args []string, out, stderr io.Writer) error {
 		return err
 	}
 	begin := time.Now()
-	r, err := analyse(ctx, o.Config, &team{workers: o.engines, progress: progressOn(stderr)})
+	crew := &team{progress: progressOn(stderr)}
+	if o.engines > 0 {
+		c, err := cluster.Open(ctx, cluster.Engines(o.engines))
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		crew.view = c.Balanced()
+	}
+	r, err := analyse(ctx, o.Config, crew)
 	if err != nil {
 		return err
 	}
