@@ -19,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) {
 	engine.Main() // the test binary is its own engine, and its own guard
+	if addr := os.Getenv("AGENT_TEST_ADDR"); addr != "" {
+		os.Exit(agentMain(addr))
+	}
 	os.Exit(m.Run())
 }
 
