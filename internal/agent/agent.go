@@ -68,6 +68,7 @@ func Start(ctx context.Context, cfg Config) (*Agent, error) {
 	if a.blobs, err = newBlobs(&cfg.Blobs); err != nil {
 		return nil, err
 	}
+	a.blobs.relay.a = a
 	go a.loop()
 	select {
 	case <-a.joined:

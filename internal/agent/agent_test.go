@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +21,55 @@ import (
 
 func TestMain(m *testing.M) {
 	engine.Main() // the test binary is its own engine, and its own guard
-	os.Exit(m.Run())
+	if addr := os.Getenv("AGENT_TEST_ADDR"); addr != "" {
+		os.Exit(agentMain(addr))
+	}
+	code := m.Run()
+	if left := children(); code == 0 && len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "processes left behind:", left)
+		code = 1
+	}
+	if left := leftGoroutines(); code == 0 && len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "goroutines left behind:", strings.Join(left, "\n\n"))
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leftGoroutines are those of this module that are still there a while after all tests, but for the one
+// that starts processes.
+func leftGoroutines() (left []string) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		b := make([]byte, 1<<20)
+		left = nil
+		for g := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+			if strings.Contains(g, "tutti/internal/") && !strings.Contains(g, "engine.spawn") && !strings.Contains(g, "TestMain") {
+				left = append(left, g)
+			}
+		}
+		if len(left) == 0 {
+			return nil
+		}
+	}
+	return left
+}
+
+// children lists this process's living children other than the guard.
+func children() (out []string) {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	threads, _ := os.ReadDir("/proc/self/task")
+	for _, t := range threads {
+		b, _ := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
+		for pid := range strings.FieldsSeq(string(b)) {
+			cmd, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			if !strings.HasPrefix(string(cmd), "tutti-guard") {
+				out = append(out, pid+" "+strings.ReplaceAll(string(cmd), "\x00", " "))
+			}
+		}
+	}
+	return out
 }
 
 var (

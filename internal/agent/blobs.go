@@ -43,6 +43,7 @@ type blobs struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	recent  []tutti.BlobID // of displays
+	relay   relay
 }
 
 // newBlobs opens the doors, so that their addresses are known.
@@ -88,7 +89,9 @@ func (b *blobs) open(node tutti.NodeID, life uint32) error {
 	}
 	b.store = s
 	b.current.Store(s)
-	b.fetch = blob.NewFetcher(s, b.cfg.Fetch)
+	fetch := b.cfg.Fetch
+	fetch.Relay = &b.relay
+	b.fetch = blob.NewFetcher(s, fetch)
 	h := blob.Handler(s, nil) // who comes has proved by TLS that he belongs to the cluster
 	b.handler.Store(&h)
 	if b.cfg.Socket != "" && b.socket == nil {
@@ -269,17 +272,18 @@ func (a *Agent) askPeers() {
 // fetchNow copies a run's blobs, beside the loop. A blob whose node is gone, or that no way leads
 // to, fails the run through no fault of its own.
 func (a *Agent) fetchNow(r *run) {
-	refs, fetch, store := r.wants, a.blobs.fetch, a.blobs.store
+	refs, b := r.wants, a.blobs
+	fetch, store := b.fetch, b.store
 	peers := make([][]string, len(refs))
 	for i, f := range refs {
-		peers[i] = a.peers[f.Blob.Node]
+		peers[i] = a.doorsOf(f.Blob.Node)
 	}
 	a.aside(func() {
 		var got []tutti.Ref
 		var err error
 		for i, ref := range refs {
 			var l *blob.Lease
-			if l, err = fetch.Fetch(a.ctx, staged, ref, peers[i], blob.View); err != nil {
+			if l, err = b.bring(a.ctx, fetch, ref, peers[i]); err != nil {
 				err = tutti.Errorf("fetch inputs", tutti.KindOf(err), "from node %d: %w", ref.Blob.Node, err)
 				break
 			}
@@ -292,6 +296,21 @@ func (a *Agent) fetchNow(r *run) {
 			}
 		}
 	})
+}
+
+// doorsOf says where a node's blobs are fetched.
+func (a *Agent) doorsOf(node tutti.NodeID) []string {
+	if doors := a.peers[node]; len(doors) > 0 {
+		return doors
+	}
+	return []string{nobody}
+}
+
+// bring copies one blob here and leases it.
+func (b *blobs) bring(ctx context.Context, fetch *blob.Fetcher, ref tutti.Ref, peers []string) (*blob.Lease, error) {
+	b.relay.expect(ref)
+	defer b.relay.forget(ref)
+	return fetch.Fetch(ctx, staged, ref, peers, blob.View)
 }
 
 func (a *Agent) fetched(r *run, got []tutti.Ref, err error) {

@@ -26,6 +26,7 @@ type boss struct {
 	hello wire.AgentHello // of the newest session
 	spec  wire.ProgramSpec
 	nodes []wire.NodeRow
+	blob  func(wire.ReadBlob) ([]byte, error) // of other nodes
 	node  tutti.NodeID
 	life  string
 	epoch uint32
@@ -126,6 +127,13 @@ func (b *boss) answer(l *wire.Link, q *wire.Ask) {
 		ans.Body, _ = cbor.Marshal(b.spec)
 	case "nodes":
 		ans.Body, _ = cbor.Marshal(b.nodes)
+	case "blob":
+		var r wire.ReadBlob
+		err := cbor.Unmarshal(q.Body, &r)
+		if err == nil {
+			ans.Body, err = b.blob(r)
+		}
+		ans.Fail = wire.PackError(err)
 	}
 	post(b.t, l, wire.KindAnswer, &ans)
 }
@@ -230,7 +238,7 @@ type work struct {
 
 // call is a function's work on an engine.
 func call(fn string, on tutti.EngineID, args ...any) work {
-	return work{Work: tutti.Work{Program: "mem:test", Func: fn}, engines: []tutti.EngineID{on}, args: args}
+	return work{Work: tutti.Work{Program: "any", Func: fn}, engines: []tutti.EngineID{on}, args: args}
 }
 
 // command is a command's work.

@@ -99,7 +99,7 @@ func (a *Agent) join(r *run, g *gang) {
 		remote = remote || !p.Value.Ref.IsZero()
 	}
 	if !remote && size <= tutti.InlineLimit || a.blobs.store == nil {
-		a.joined1(r, g, res, nil)
+		a.endJoined(r, g, res, nil)
 		return
 	}
 	store := a.blobs.store
@@ -110,13 +110,13 @@ func (a *Agent) join(r *run, g *gang) {
 				a.fail(r, engine.MachineFailed, tutti.Errorf("join results", tutti.KindOf(err), "of %d ranks: %w", len(g.parts), err))
 				return
 			}
-			a.joined1(r, g, res, &v)
+			a.endJoined(r, g, res, &v)
 		})
 	})
 }
 
-// joined1 reports a gang that ended well; v is its value if it is a blob.
-func (a *Agent) joined1(r *run, g *gang, res wire.Result, v *tutti.Value) {
+// endJoined reports a gang that ended well; v is its value if it is a blob.
+func (a *Agent) endJoined(r *run, g *gang, res wire.Result, v *tutti.Value) {
 	if v == nil {
 		data, err := cbor.Marshal(rankValues(g.parts))
 		if err != nil {

@@ -107,7 +107,7 @@ func (a *Agent) provide(p *program, spec wire.ProgramSpec) {
 		})
 		return
 	}
-	s := supply{cfg: &a.cfg, fetch: a.blobs.fetch, store: a.blobs.store, peers: a.peers[node], tempDir: p.tempDir}
+	s := supply{cfg: &a.cfg, blobs: a.blobs, fetch: a.blobs.fetch, store: a.blobs.store, peers: a.doorsOf(node), tempDir: p.tempDir}
 	a.aside(func() {
 		path, err := s.find(a.ctx, spec)
 		a.do(func() {
@@ -146,7 +146,8 @@ func (p *program) remove() {
 // supply brings a program's file to this host.
 type supply struct {
 	cfg     *Config
-	fetch   *blob.Fetcher
+	blobs   *blobs
+	fetch   *blob.Fetcher // nil: there is no store
 	store   *blob.Store
 	peers   []string
 	tempDir string
@@ -230,7 +231,7 @@ func checkFile(path, sum string) error {
 
 // download fetches the program and puts it in its place at once, complete.
 func (s *supply) download(ctx context.Context, ref tutti.Ref, path, sum string) error {
-	l, err := s.fetch.Fetch(ctx, staged, ref, s.peers, blob.View)
+	l, err := s.blobs.bring(ctx, s.fetch, ref, s.peers)
 	if err != nil {
 		return tutti.Errorf("fetch program", tutti.KindOf(err), "%w", err)
 	}

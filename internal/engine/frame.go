@@ -73,7 +73,7 @@ func (f *frameReader) next() (kind uint16, body []byte, err error) {
 // fill reads until n bytes lie at start.
 func (f *frameReader) fill(n int) error {
 	for f.end-f.start < n {
-		if f.start+n > len(f.buf) || f.start == f.end {
+		if f.end == len(f.buf) || f.start == f.end {
 			f.makeRoom(n)
 		}
 		m, err := f.r.Read(f.buf[f.end:])

@@ -151,13 +151,16 @@ func (p *process) wait() {
 	close(p.exited)
 }
 
+// endPatience is how long a process may take to end once it has closed its socket.
+const endPatience = 5 * time.Second
+
 // carry is the process's life as its agent sees it: what it says, then how it ended.
 func (p *process) carry() {
 	crash := make(chan []byte, 1)
 	go func() { crash <- p.readCrash() }()
 	readErr := p.session.read(p.conn)
 	p.conn.Close() // an engine without an agent ends by itself
-	patience := time.AfterFunc(time.Second, p.Kill)
+	patience := time.AfterFunc(endPatience, p.Kill)
 	if !gone(readErr) {
 		p.Kill()
 	}

@@ -15,15 +15,41 @@ import (
 	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
+// theEnd lets functions go that listen to nothing, in engines that are goroutines.
+var theEnd = make(chan struct{})
+
 // The test binary is its own engine.
 func TestMain(m *testing.M) {
 	Main()
 	code := m.Run()
+	close(theEnd)
 	if left := children(); code == 0 && len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "processes left behind:", left)
 		code = 1
 	}
+	if left := leftGoroutines(); code == 0 && len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "goroutines left behind:", strings.Join(left, "\n\n"))
+		code = 1
+	}
 	os.Exit(code)
+}
+
+// leftGoroutines are those of this module that are still there a while after all tests, but for the one
+// that starts processes.
+func leftGoroutines() (left []string) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		b := make([]byte, 1<<20)
+		left = nil
+		for g := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+			if strings.Contains(g, "tutti/internal/") && !strings.Contains(g, "engine.spawn") && !strings.Contains(g, "TestMain") {
+				left = append(left, g)
+			}
+		}
+		if len(left) == 0 {
+			return nil
+		}
+	}
+	return left
 }
 
 // children lists this process's living children other than the guard.
@@ -64,7 +90,7 @@ var (
 		<-ctx.Done()
 		return 0, ctx.Err()
 	})
-	_ = tutti.Func("test.deaf", func(context.Context, int) (int, error) { select {} })
+	_ = tutti.Func("test.deaf", func(context.Context, int) (int, error) { <-theEnd; return 0, nil })
 	_ = tutti.Func("test.big", func(_ context.Context, n int) ([]float64, error) {
 		x := make([]float64, n)
 		for i := range x {
