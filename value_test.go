@@ -44,7 +44,7 @@ func TestValuesRoundTrip(t *testing.T) {
 	same(t, int8(-5))
 	same(t, uint64(math.MaxUint64))
 	same(t, math.Inf(-1))
-	same(t, []float64{1, math.MaxFloat64, -0.0})
+	same(t, []float64{1, math.MaxFloat64, math.Copysign(0, -1)})
 	same(t, []int{1, -2, math.MinInt64})
 	same(t, []byte{0, 255})
 	same(t, []complex128{complex(1, -2)})

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"slices"
 	"time"
 
 	"github.com/tutti-hpc/tutti"
@@ -271,14 +270,4 @@ func (c *Controller) nextAway() (at time.Time, ok bool) {
 		}
 	}
 	return at, ok
-}
-
-// sortedAgents lists the agents by node number.
-func (c *Controller) sortedAgents() []*agent {
-	list := make([]*agent, 0, len(c.agents))
-	for _, a := range c.agents {
-		list = append(list, a)
-	}
-	slices.SortFunc(list, func(x, y *agent) int { return int(x.node - y.node) })
-	return list
 }
