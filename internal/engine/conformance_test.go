@@ -31,15 +31,16 @@ func TestRuns(t *testing.T) {
 			runs = append(runs, g.run(i+1, "test.double", int(i)))
 		}
 		g.p.Send(runs)
-		for next := uint64(0); next < n; {
-			for _, res := range wait[Results](g).Results {
-				if res.Run != id(next+1) || value[int](g, res) != int(2*next) {
-					t.Fatalf("result %d is of %v", next, res.Run)
-				}
-				if res.Engine != 3 || res.Started == 0 || res.Took < 0 {
-					t.Fatalf("engine %d, started %d, took %d", res.Engine, res.Started, res.Took)
-				}
-				next++
+		var all []wire.Result // looked at when all have come: they are the receiver's, and stay as they are
+		for len(all) < n {
+			all = append(all, wait[Results](g).Results...)
+		}
+		for i, res := range all {
+			if res.Run != id(uint64(i+1)) || value[int](g, res) != 2*i {
+				t.Fatalf("result %d is of %v", i, res.Run)
+			}
+			if res.Engine != 3 || res.Started == 0 || res.Took < 0 {
+				t.Fatalf("engine %d, started %d, took %d", res.Engine, res.Started, res.Took)
 			}
 		}
 	})
