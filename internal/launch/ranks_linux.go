@@ -51,6 +51,11 @@ func Ranks(ctx context.Context, s Spec) (Exit, error) {
 	defer j.segment.Close()
 	j.carrier = newCarrier(&s, j.size)
 	j.ended = make(chan int, j.size)
+	signals := make(chan os.Signal, 8)
+	if s.Forward { // from before the first rank on: one that comes meanwhile must not kill us
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+		defer signal.Stop(signals)
+	}
 	stop := make(chan struct{})
 	started := make(chan error)
 	go j.startAll(started, stop)
@@ -58,7 +63,7 @@ func Ranks(ctx context.Context, s Spec) (Exit, error) {
 	if err != nil {
 		j.signal(syscall.SIGKILL)
 	}
-	canceled := j.supervise(ctx)
+	canceled := j.supervise(ctx, signals)
 	close(stop)
 	if err == nil && canceled {
 		err = tutti.E("run", tutti.Canceled, context.Cause(ctx))
@@ -214,12 +219,7 @@ func waitExit(pid int) {
 }
 
 // supervise waits for all ranks, passes signals on, and ends all when one fails or ctx ends.
-func (j *job) supervise(ctx context.Context) (canceled bool) {
-	signals := make(chan os.Signal, 8)
-	if j.spec.Forward {
-		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
-		defer signal.Stop(signals)
-	}
+func (j *job) supervise(ctx context.Context, signals <-chan os.Signal) (canceled bool) {
 	grace := j.spec.Grace
 	if grace == 0 {
 		grace = 500 * time.Millisecond
