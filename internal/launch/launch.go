@@ -44,6 +44,19 @@ const (
 	Zero               // of rank 0 only; of the others, what they write to standard error
 )
 
+// Binding says on which processors ranks may run.
+type Binding uint8
+
+// The bindings.
+const (
+	// Parts gives each rank an equal part of the processors as its own, where there is at least
+	// one for each; otherwise, nothing is bound. Two ranks on one processor beside an idle one, which
+	// systems arrange at times, cost messages a thousandfold.
+	Parts Binding = iota
+	Cores         // each rank one processor, in turn
+	Free          // all run where the system puts them
+)
+
 // Spec is a job.
 type Spec struct {
 	Programs []Program
@@ -51,7 +64,7 @@ type Spec struct {
 	Stdout   io.Writer // written by one goroutine at a time, with whole lines
 	Stderr   io.Writer
 	Style    Style
-	Bind     bool          // bind each rank to one processor, in turn
+	Bind     Binding
 	Forward  bool          // pass on the signals that the launcher gets; SIGUSR1 only to rank 0, which then says who waits for what
 	Grace    time.Duration // from asking ranks to end to killing them; 0: half a second
 	Folder   string        // the memory file system to take shared memory from; "": none is needed

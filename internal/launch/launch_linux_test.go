@@ -215,7 +215,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestBind(t *testing.T) {
-	r, err := run(t, context.Background(), Spec{Bind: true, Style: Label, Programs: shell(2, "grep Cpus_allowed_list: /proc/self/status")})
+	r, err := run(t, context.Background(), Spec{Bind: Cores, Style: Label, Programs: shell(2, "grep Cpus_allowed_list: /proc/self/status")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,43 +91,44 @@ func newSegment(folder string) (*os.File, error) {
 func (j *job) startAll(started chan<- error, stop <-chan struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var all unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		j.spec.Bind = false
-	}
 	cpus, err := shm.CPUs()
 	if err != nil {
 		cpus = float64(runtime.NumCPU())
 	}
+	var all unix.CPUSet
+	bound := j.spec.Bind != Free && unix.SchedGetaffinity(0, &all) == nil && (j.spec.Bind == Cores || j.size <= all.Count())
 	for r := range j.size {
-		if j.spec.Bind {
-			bind(&all, r)
+		if bound {
+			bind(&all, r, j.size, j.spec.Bind)
 		}
 		if err = j.start(r, cpus); err != nil {
 			break
 		}
 	}
-	if j.spec.Bind {
+	if bound {
 		_ = unix.SchedSetaffinity(0, &all)
 	}
 	started <- err
 	<-stop
 }
 
-// bind puts this thread, and so the next child, on the r-th of the processors in turn.
-func bind(all *unix.CPUSet, r int) {
-	at := r % all.Count()
-	for cpu := 0; ; cpu++ {
+// bind puts this thread, and so the next child, on the processors of rank r of n.
+func bind(all *unix.CPUSet, r, n int, b Binding) {
+	var cpus []int
+	for cpu := 0; len(cpus) < all.Count(); cpu++ {
 		if all.IsSet(cpu) {
-			if at == 0 {
-				var one unix.CPUSet
-				one.Set(cpu)
-				_ = unix.SchedSetaffinity(0, &one)
-				return
-			}
-			at--
+			cpus = append(cpus, cpu)
 		}
 	}
+	part := cpus[r%len(cpus):][:1]
+	if b == Parts {
+		part = cpus[r*len(cpus)/n : (r+1)*len(cpus)/n]
+	}
+	var set unix.CPUSet
+	for _, cpu := range part {
+		set.Set(cpu)
+	}
+	_ = unix.SchedSetaffinity(0, &set)
 }
 
 func (j *job) start(r int, cpus float64) error {

@@ -31,6 +31,8 @@ func (c *comm) together(call device.Call) (done bool, err error) {
 		f = (*comm).reduceLong
 	case call.Kind == device.Allgather && call.RecvCounts == nil && short:
 		f = (*comm).gatherShort
+	case call.Kind == device.Alltoall && call.SendCounts == nil && short:
+		f = (*comm).dealShort
 	default:
 		return false, nil
 	}
@@ -206,6 +208,22 @@ func (c *comm) gatherShort(call *device.Call) error {
 		for r := range c.members {
 			b := call.RecvBlock(r, len(c.members))
 			copy(b, c.shared.ranks[r].small[s&1][:len(b)])
+		}
+	}
+	c.leave(s)
+	return err
+}
+
+func (c *comm) dealShort(call *device.Call) error {
+	s, n := c.step+1, len(c.members)
+	err := c.contribute(s, call)
+	if err == nil {
+		err = c.gathered(s, device.Alltoall)
+	}
+	if err == nil {
+		k := len(call.Send) / n
+		for r := range c.members {
+			copy(call.RecvBlock(r, n), c.shared.ranks[r].small[s&1][c.rank*k:])
 		}
 	}
 	c.leave(s)

@@ -211,6 +211,9 @@ func (e *engine) news() {
 	if e.hdr.aborted.Load() == 2 && e.stop == nil {
 		e.halt(e.abortReason())
 	}
+	if e.ctx.Err() != nil { // before what others, who share the context, did because of it
+		e.halt(e.contextEnded())
+	}
 	n := e.hdr.nrevoked.Load()
 	for i := range min(n, revokable) {
 		if v := e.hdr.revoked[i].Load(); v != 0 {
@@ -220,8 +223,12 @@ func (e *engine) news() {
 		}
 	}
 	for r := range e.n {
-		if state(e.a, r) == lost && r != e.me {
+		switch {
+		case state(e.a, r) != lost:
+		case r != e.me:
 			e.mourn(r)
+		default: // the others have given this rank up, and must not hear from it any more
+			e.halt(device.Errorf(tutti.Revoked, "this rank has been declared dead"))
 		}
 	}
 	if n > revokable {
@@ -289,9 +296,7 @@ func (e *engine) fail(c *comm, err error) {
 			e.complete(r.req, err)
 		}
 	}
-	if e.polling {
-		e.ring(e.me)
-	}
+	e.nudge()
 }
 
 // drop takes the sends of one communicator out of a queue. A message whose first piece has been

@@ -1,6 +1,7 @@
 package shmdev
 
 import (
+	"context"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type engine struct {
 	pidfds    []int    // by rank: to see its end; 0 not opened, -1 not possible
 	kept      [][]byte // buffers that a stopped peer may still write to: never given back
 	world     *comm
+	ctx       context.Context // bounds the world's life
 	ended     bool
 }
 
@@ -170,8 +172,8 @@ func (e *engine) progress() bool {
 
 // look is progress for callers that do not wait themselves: whoever waits hears of it.
 func (e *engine) look() {
-	if e.progress() && e.polling {
-		e.ring(e.me)
+	if e.progress() {
+		e.nudge()
 	}
 	if e.hdr.epoch.Load() != e.epoch {
 		e.news()

@@ -90,6 +90,7 @@ func (e *engine) toSelf(r *request) {
 		e.complete(r, nil)
 	}
 	m.Keep(&msg.node)
+	e.nudge()
 }
 
 // post begins a receive.
@@ -190,7 +191,12 @@ func (c *comm) Mprobe(from, tag int, block bool) (device.Message, bool, error) {
 	}
 	defer e.unlock()
 	var n *device.Node[*message]
-	take := func() bool { n = c.match[0].Take(from, tag); return n != nil }
+	take := func() bool { // may be asked again after it said true
+		if n == nil {
+			n = c.match[0].Take(from, tag)
+		}
+		return n != nil
+	}
 	if !block {
 		e.look()
 		if !take() {

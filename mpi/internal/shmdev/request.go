@@ -83,6 +83,14 @@ func (e *engine) complete(r *request, err error) {
 		e.unlend(r.id)
 	}
 	r.done, r.err = true, err
+	e.nudge()
+}
+
+// nudge wakes the goroutine that polls, if it sleeps, to look at what another one has changed.
+func (e *engine) nudge() {
+	if e.polling {
+		e.ring(e.me)
+	}
 }
 
 // finish ends a receive whose message is all here.

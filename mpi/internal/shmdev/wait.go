@@ -15,14 +15,21 @@ import (
 // gives whole time slices to whoever computes. Short spins fall, under load, into a state in
 // which every message costs two futex calls. With more ranks than processors spinning only keeps
 // the peer from running, and yielding to it is cheaper than sleeping.
+//
+// How long the spin is adapts: it halves when it was in vain and doubles when it was not. Two
+// ranks whom the system put on one processor would else spin away each other's time.
 type policy struct {
-	spin   time.Duration // how long to look at memory
+	spin   time.Duration // how long to look at memory; 0: not at all
 	yields int           // then how often to let others run, before sleeping
 	goros  bool          // the others are goroutines of this process
 	eager  int           // the longest message sent without asking
 }
 
-const eagerMax = 16 << 10
+const (
+	eagerMax = 16 << 10
+	spinMax  = 2 * time.Millisecond
+	spinMin  = 20 * time.Microsecond
+)
 
 func choosePolicy(a arena, n int, cpus float64) policy {
 	p := policy{eager: eagerMax}
@@ -37,7 +44,7 @@ func choosePolicy(a arena, n int, cpus float64) policy {
 		}
 	}
 	if float64(n) <= cpus {
-		p.spin = 2 * time.Millisecond
+		p.spin = spinMax
 	} else {
 		p.yields = 8 * n
 	}
@@ -57,8 +64,8 @@ type what struct {
 	ctx       uint32
 }
 
-// wait blocks until f is true, which it evaluates under the lock and after progress, or until c
-// or the world is broken. The lock is held at entry and return, not throughout. Of the
+// wait blocks until f is true, which it evaluates under the lock and after progress, also again
+// after it was true, or until c or the world is broken. The lock is held at entry and return, not throughout. Of the
 // goroutines that wait at a time one polls, the others are told by it.
 func (e *engine) wait(f func() bool, w what, c *comm) error {
 	for {
@@ -108,6 +115,9 @@ func (e *engine) poll(f func() bool, w what, c *comm) {
 	for {
 		moved := e.progress()
 		if f() {
+			if spins > 64 && e.policy.spin > 0 {
+				e.policy.spin = min(2*e.policy.spin, spinMax)
+			}
 			return
 		}
 		if moved {
@@ -128,6 +138,9 @@ func (e *engine) poll(f func() bool, w what, c *comm) {
 			yields++
 			e.yield()
 		default:
+			if e.policy.spin > 0 {
+				e.policy.spin = max(e.policy.spin/2, spinMin)
+			}
 			e.sleep(f, w)
 			spins, yields = 0, 0
 		}

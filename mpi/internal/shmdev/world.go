@@ -52,15 +52,16 @@ func newWorld(ctx context.Context, a arena, rank, size int, opt Options) *World 
 	if size > 1 {
 		e.world.shared, _ = a.area(0, size, false)
 	}
+	e.ctx = ctx
 	e.register()
 	w := &World{e: e, a: a}
-	w.stop = context.AfterFunc(ctx, func() { e.leave(context.Cause(ctx)) })
+	w.stop = context.AfterFunc(ctx, e.leave)
 	return w
 }
 
 // leave ends the world for this rank because its context has ended. The others are told first:
 // none of them may write into this rank's memory afterwards.
-func (e *engine) leave(cause error) {
+func (e *engine) leave() {
 	e.lock()
 	defer e.unlock()
 	if e.ended || e.stop != nil {
@@ -68,12 +69,17 @@ func (e *engine) leave(cause error) {
 	}
 	setState(e.a, e.me, lost)
 	e.announce()
+	e.halt(e.contextEnded())
+	e.ring(e.me)
+}
+
+func (e *engine) contextEnded() error {
+	cause := context.Cause(e.ctx)
 	kind := tutti.KindOf(cause)
 	if kind == tutti.Other {
 		kind = tutti.Canceled
 	}
-	e.halt(device.Errorf(kind, "the world's context has ended: %w", cause))
-	e.ring(e.me)
+	return device.Errorf(kind, "the world's context has ended: %w", cause)
 }
 
 // Comm implements device.World.
