@@ -3,7 +3,6 @@ package mpi_test
 import (
 	"fmt"
 	"slices"
-	"testing"
 
 	"github.com/tutti-hpc/tutti/mpi"
 )
@@ -15,12 +14,6 @@ func init() {
 	bodies["overlap"] = overlap
 	bodies["long"] = long
 }
-
-func TestCollectives(t *testing.T) { everywhere(t, "collectives", sizes...) }
-func TestVectors(t *testing.T)     { everywhere(t, "vectors", sizes...) }
-func TestOperations(t *testing.T)  { everywhere(t, "operations", 1, 3, 4) }
-func TestOverlap(t *testing.T)     { everywhere(t, "overlap", 2, 3, 4) }
-func TestLong(t *testing.T)        { everywhere(t, "long", 2, 3) }
 
 // mine is what rank r contributes at index i, small enough that sums are exact.
 func mine(r, i int) int64 { return int64((r + 1) * (i%97 + 1) % 1009) }

@@ -23,16 +23,15 @@ func init() {
 	bodies["revoked"] = revoked
 }
 
-func TestSplits(t *testing.T)  { everywhere(t, "splits", sizes...) }
-func TestGrids(t *testing.T)   { everywhere(t, "grids", 6) }
-func TestWindows(t *testing.T) { everywhere(t, "windows", 1, 3) }
-func TestValues(t *testing.T)  { everywhere(t, "values", 1, 3) }
-func TestMany(t *testing.T)    { everywhere(t, "many", 3) }
-func TestRevoked(t *testing.T) { everywhere(t, "revoked", 3) }
+func TestRevoked(t *testing.T) {
+	everywhere(t, "revoked", 3)
+	start(t, 3, "revoked", "").ok()
+}
 
 func TestChecked(t *testing.T) {
 	t.Setenv(mpi.EnvCheck, "1")
 	everywhere(t, "checked", 2, 3)
+	start(t, 2, "checked", "").ok()
 }
 
 // sumRanks checks that a communicator works: the sum of ranks over it.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -134,15 +134,52 @@ func (j *job) close() {
 	j.seg.Close()
 }
 
-// everywhere runs a body over goroutine ranks and over processes, for every number of ranks.
+// everywhere runs a body over goroutine ranks, for every number of ranks, and notes it for
+// TestProcesses.
 func everywhere(t *testing.T, body string, sizes ...int) {
 	for _, n := range sizes {
-		t.Run(fmt.Sprintf("goroutines/%d", n), func(t *testing.T) {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			if err := mpi.Run(n, bodies[body]); err != nil {
 				t.Fatal(err)
 			}
 		})
-		t.Run(fmt.Sprintf("processes/%d", n), func(t *testing.T) { start(t, n, body, "").ok() })
+	}
+}
+
+// suite is which bodies make up the conformance suite and for which numbers of ranks.
+var suite = []struct {
+	body  string
+	sizes []int
+}{
+	{"pairs", sizes}, {"forms", []int{1, 2, 3}}, {"storm", []int{2, 4}}, {"arguments", []int{1, 2}}, {"threads", []int{2}},
+	{"collectives", sizes}, {"vectors", sizes}, {"operations", []int{1, 3, 4}}, {"overlap", []int{2, 3, 4}}, {"long", []int{2, 3}},
+	{"splits", sizes}, {"grids", []int{6}}, {"windows", []int{1, 3}}, {"values", []int{1, 3}}, {"many", []int{3}}, {"random", []int{2, 3, 5}},
+}
+
+func TestGoroutines(t *testing.T) {
+	for _, s := range suite {
+		t.Run(s.body, func(t *testing.T) { everywhere(t, s.body, s.sizes...) })
+	}
+}
+
+// One job of processes goes through all bodies for its number of ranks.
+func TestProcesses(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 4, 5, 6, 8} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { start(t, n, "suite", "").ok() })
+	}
+}
+
+func init() {
+	bodies["suite"] = func(c *mpi.Comm) error {
+		for _, s := range suite {
+			if !slices.Contains(s.sizes, c.Size()) {
+				continue
+			}
+			if err := bodies[s.body](c); err != nil {
+				return fmt.Errorf("%s: %w", s.body, err)
+			}
+		}
+		return nil
 	}
 }
 
@@ -163,5 +200,3 @@ func first(errs ...error) error {
 	}
 	return nil
 }
-
-var _ = strings.Contains

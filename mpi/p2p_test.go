@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"testing"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/mpi"
@@ -33,12 +32,6 @@ func init() {
 	bodies["arguments"] = arguments
 	bodies["threads"] = threads
 }
-
-func TestPairs(t *testing.T)     { everywhere(t, "pairs", sizes...) }
-func TestForms(t *testing.T)     { everywhere(t, "forms", 1, 2, 3) }
-func TestStorm(t *testing.T)     { everywhere(t, "storm", 2, 4) }
-func TestArguments(t *testing.T) { everywhere(t, "arguments", 1, 2) }
-func TestThreads(t *testing.T)   { everywhere(t, "threads", 2) }
 
 // Every rank sends to every rank, itself included, each length, in each form of sending.
 func pairs(c *mpi.Comm) error {
@@ -133,10 +126,13 @@ func forms(c *mpi.Comm) error {
 			return err
 		}
 	}
+	if err := c.Barrier(); err != nil {
+		return err
+	}
 	if _, ok, err := c.Improbe(mpi.AnySource, mpi.AnyTag); ok || err != nil {
 		return fmt.Errorf("improbe: %v %v", ok, err)
 	}
-	return nil
+	return c.Barrier()
 }
 
 // some tries the ways to wait, a cancelled receive and ProcNull.
