@@ -16,31 +16,64 @@ func (c *comm) together(call device.Call) (done bool, err error) {
 	if c.shared.index < 0 || len(c.members) < 2 {
 		return false, nil
 	}
-	var f func(*comm, *device.Call) error
-	short := len(call.Send) <= smallMax
-	switch {
-	case call.Kind == device.Barrier:
-		f = (*comm).meet
-	case call.Kind == device.Bcast && len(call.Recv) <= smallMax:
-		f = (*comm).tellAll
-	case call.Kind == device.Reduce && short:
-		f = (*comm).reduceShort
-	case call.Kind == device.Allreduce && short:
-		f = (*comm).reduceForAll
-	case call.Kind == device.Allreduce && call.Type.Size()*len(c.members) <= bigMax:
-		f = (*comm).reduceLong
-	case call.Kind == device.Allgather && call.RecvCounts == nil && short:
-		f = (*comm).gatherShort
-	case call.Kind == device.Alltoall && call.SendCounts == nil && short:
-		f = (*comm).dealShort
-	default:
+	how := chooseShared(&call, len(c.members))
+	if how == byMessages {
 		return false, nil
 	}
 	if err := e.enter(c); err != nil {
 		return true, err
 	}
 	defer e.unlock()
-	return true, f(c, &call)
+	switch how { // not a table: through function values the call would escape to the heap
+	case meeting:
+		err = c.meet()
+	case telling:
+		err = c.tellAll(&call)
+	case reducing:
+		err = c.reduceShort(&call)
+	case reducingForAll:
+		err = c.reduceForAll(&call)
+	case reducingLong:
+		err = c.reduceLong(&call)
+	case gathering:
+		err = c.gatherShort(&call)
+	case dealing:
+		err = c.dealShort(&call)
+	}
+	return true, err
+}
+
+// The algorithms on shared buffers.
+const (
+	byMessages = iota
+	meeting
+	telling
+	reducing
+	reducingForAll
+	reducingLong
+	gathering
+	dealing
+)
+
+func chooseShared(call *device.Call, ranks int) int {
+	short := len(call.Send) <= smallMax
+	switch {
+	case call.Kind == device.Barrier:
+		return meeting
+	case call.Kind == device.Bcast && len(call.Recv) <= smallMax:
+		return telling
+	case call.Kind == device.Reduce && short:
+		return reducing
+	case call.Kind == device.Allreduce && short:
+		return reducingForAll
+	case call.Kind == device.Allreduce && call.Type.Size()*ranks <= bigMax:
+		return reducingLong
+	case call.Kind == device.Allgather && call.RecvCounts == nil && short:
+		return gathering
+	case call.Kind == device.Alltoall && call.SendCounts == nil && short:
+		return dealing
+	}
+	return byMessages
 }
 
 // publish shows this rank's part of step s, and wakes those who sleep if it may have been the
@@ -48,14 +81,20 @@ func (c *comm) together(call device.Call) (done bool, err error) {
 func (c *comm) publish(s uint64) {
 	c.step = s
 	c.shared.ranks[c.rank].flag.Store(s)
-	if c.all(s) {
+	// Where ranks are many, waking them for each arrival would cost more than looking.
+	if c.e.policy.spin > 0 || len(c.members) == 2 || c.reached(s, false) {
 		c.ringAll()
 	}
 }
 
-func (c *comm) all(s uint64) bool {
+// reached says whether every rank has published step s, or is done with it.
+func (c *comm) reached(s uint64, cleared bool) bool {
 	for i := range c.shared.ranks {
-		if c.shared.ranks[i].flag.Load() < s {
+		at := &c.shared.ranks[i].flag
+		if cleared {
+			at = &c.shared.ranks[i].done
+		}
+		if at.Load() < s {
 			return false
 		}
 	}
@@ -64,16 +103,7 @@ func (c *comm) all(s uint64) bool {
 
 // gathered waits until every rank has published step s.
 func (c *comm) gathered(s uint64, k device.Kind) error {
-	i := 0
-	err := c.e.wait(func() bool {
-		for i < len(c.shared.ranks) {
-			if c.shared.ranks[i].flag.Load() < s {
-				return false
-			}
-			i++
-		}
-		return true
-	}, what{opColl + uint32(k), -1, int(s), c.ctx}, c)
+	err := c.e.wait(cond{c: c, step: s, root: -1}, what{opColl + uint32(k), -1, int(s), c.ctx}, c)
 	if err == nil {
 		c.clear = s - 1 // who publishes a step is done with those before
 	}
@@ -88,16 +118,7 @@ func (c *comm) mine(s uint64, k device.Kind) (*areaRank, error) {
 	}
 	c.shared.head.blocked.Add(1)
 	defer c.shared.head.blocked.Add(^uint32(0))
-	i := 0
-	err := c.e.wait(func() bool {
-		for i < len(c.shared.ranks) {
-			if c.shared.ranks[i].done.Load()+2 < s {
-				return false
-			}
-			i++
-		}
-		return true
-	}, what{opColl + uint32(k), -1, int(s), c.ctx}, c)
+	err := c.e.wait(cond{c: c, step: s - 2, root: -1, cleared: true}, what{opColl + uint32(k), -1, int(s), c.ctx}, c)
 	if err == nil {
 		c.clear = s - 2
 	}
@@ -120,7 +141,7 @@ func (c *comm) ringAll() {
 	}
 }
 
-func (c *comm) meet(_ *device.Call) error {
+func (c *comm) meet() error {
 	s := c.step + 1
 	c.publish(s)
 	err := c.gathered(s, device.Barrier)
@@ -143,7 +164,7 @@ func (c *comm) tellAll(call *device.Call) error {
 		return nil
 	}
 	root := &c.shared.ranks[call.Root]
-	err := c.e.wait(func() bool { return root.flag.Load() >= s }, what{opColl + uint32(device.Bcast), call.Root, int(s), c.ctx}, c)
+	err := c.e.wait(cond{c: c, step: s, root: call.Root}, what{opColl + uint32(device.Bcast), call.Root, int(s), c.ctx}, c)
 	if err != nil {
 		return err
 	}

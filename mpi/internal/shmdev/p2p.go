@@ -28,7 +28,7 @@ func (c *comm) Send(buf []byte, _ device.Type, to, tag int, m device.Mode) error
 	r.dst, r.tag, r.sync = dst, tag, m == device.Synchronous
 	err := e.launch(r)
 	if err == nil && !r.done {
-		if err = e.wait(func() bool { return r.done }, what{opSend, to, tag, c.ctx}, c); err != nil && !r.done {
+		if err = e.wait(cond{r: r}, what{opSend, to, tag, c.ctx}, c); err != nil && !r.done {
 			e.abandon(r, err)
 		}
 	}
@@ -112,7 +112,7 @@ func (c *comm) Recv(buf []byte, _ device.Type, from, tag int) (device.Status, er
 	r := e.take(c, buf)
 	e.post(r, from, tag)
 	if !r.done {
-		if err := e.wait(func() bool { return r.done }, what{opRecv, from, tag, c.ctx}, c); err != nil && !r.done {
+		if err := e.wait(cond{r: r}, what{opRecv, from, tag, c.ctx}, c); err != nil && !r.done {
 			e.abandon(r, err)
 		}
 	}
@@ -176,7 +176,8 @@ func (c *comm) Probe(from, tag int) (device.Status, error) {
 	}
 	defer e.unlock()
 	var n *device.Node[*message]
-	err := e.wait(func() bool { n = c.match[0].Peek(from, tag); return n != nil }, what{opProbe, from, tag, c.ctx}, c)
+	found := func() bool { n = c.match[0].Peek(from, tag); return n != nil }
+	err := e.wait(cond{f: found}, what{opProbe, from, tag, c.ctx}, c)
 	if err != nil {
 		return device.Status{}, err
 	}
@@ -202,7 +203,7 @@ func (c *comm) Mprobe(from, tag int, block bool) (device.Message, bool, error) {
 		if !take() {
 			return nil, false, nil
 		}
-	} else if err := e.wait(take, what{opProbe, from, tag, c.ctx}, c); err != nil {
+	} else if err := e.wait(cond{f: take}, what{opProbe, from, tag, c.ctx}, c); err != nil {
 		return nil, false, err
 	}
 	return n.Val, true, nil
@@ -224,7 +225,7 @@ func (m *message) Recv(buf []byte) (device.Status, error) {
 	r := &request{e: e, c: m.c, buf: buf, dst: -1}
 	r.node.Val = r
 	e.hand(m, r)
-	if err := e.wait(func() bool { return r.done }, what{opRecv, m.node.Src, m.node.Tag, m.c.ctx}, m.c); err != nil && !r.done {
+	if err := e.wait(cond{r: r}, what{opRecv, m.node.Src, m.node.Tag, m.c.ctx}, m.c); err != nil && !r.done {
 		e.abandon(r, err)
 	}
 	m.c = nil
@@ -236,7 +237,7 @@ func (c *comm) Await(reqs []device.Request, need int) error {
 	e := c.e
 	e.lock()
 	defer e.unlock()
-	return e.wait(func() bool {
+	enough := func() bool {
 		done := 0
 		for _, q := range reqs {
 			r, ok := q.(*request)
@@ -245,5 +246,6 @@ func (c *comm) Await(reqs []device.Request, need int) error {
 			}
 		}
 		return done >= need
-	}, what{op: opWait, peer: len(reqs), ctx: c.ctx}, nil)
+	}
+	return e.wait(cond{f: enough}, what{op: opWait, peer: len(reqs), ctx: c.ctx}, nil)
 }

@@ -113,7 +113,7 @@ func (r *request) Wait() (device.Status, error) {
 	e := r.e
 	e.lock()
 	defer e.unlock()
-	if err := e.wait(func() bool { return r.done }, r.what(), nil); err != nil && !r.done {
+	if err := e.wait(cond{r: r}, r.what(), nil); err != nil && !r.done {
 		e.abandon(r, err)
 	}
 	return r.st, r.err

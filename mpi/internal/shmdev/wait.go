@@ -53,8 +53,33 @@ func choosePolicy(a arena, n int, cpus float64) policy {
 
 // follower is a goroutine that waits while another polls.
 type follower struct {
-	ready func() bool
-	ch    chan struct{}
+	cond cond
+	c    *comm
+	ch   chan struct{}
+}
+
+// cond is what a goroutine waits for. It is data rather than a function so that the frequent
+// waits allocate nothing. It may be asked again after it was true.
+type cond struct {
+	r *request    // that it is done
+	f func() bool // or that this is true
+	c *comm       // or that the flag (done with cleared) of every rank, or of root, has reached step
+	// and if c:
+	step    uint64
+	root    int // -1: every rank
+	cleared bool
+}
+
+func (q *cond) met() bool {
+	switch {
+	case q.r != nil:
+		return q.r.done
+	case q.f != nil:
+		return q.f()
+	case q.root >= 0:
+		return q.c.shared.ranks[q.root].flag.Load() >= q.step
+	}
+	return q.c.reached(q.step, q.cleared)
 }
 
 // what says for people what a rank waits for.
@@ -64,12 +89,12 @@ type what struct {
 	ctx       uint32
 }
 
-// wait blocks until f is true, which it evaluates under the lock and after progress, also again
-// after it was true, or until c or the world is broken. The lock is held at entry and return, not throughout. Of the
+// wait blocks until q is met, which it evaluates under the lock and after progress, or until c
+// or the world is broken. The lock is held at entry and return, not throughout. Of the
 // goroutines that wait at a time one polls, the others are told by it.
-func (e *engine) wait(f func() bool, w what, c *comm) error {
+func (e *engine) wait(q cond, w what, c *comm) error {
 	for {
-		if f() {
+		if q.met() {
 			return nil
 		}
 		if err := e.broken(c); err != nil {
@@ -77,13 +102,14 @@ func (e *engine) wait(f func() bool, w what, c *comm) error {
 		}
 		if !e.polling {
 			e.polling = true
-			e.poll(f, w, c)
+			e.poll(&q, w, c)
 			e.polling = false
-			e.tell(true)
+			if len(e.followers) > 0 {
+				e.tell(true)
+			}
 			continue
 		}
-		// f lives on this stack as long as we are listed, that is until ch is closed.
-		fo := &follower{func() bool { return f() || e.broken(c) != nil }, make(chan struct{})}
+		fo := &follower{q, c, make(chan struct{})}
 		e.followers = append(e.followers, fo)
 		e.ring(e.me) // the poller may sleep: it has one more to look after
 		e.unlock()
@@ -96,7 +122,7 @@ func (e *engine) wait(f func() bool, w what, c *comm) error {
 func (e *engine) tell(leaving bool) {
 	keep := e.followers[:0]
 	for _, fo := range e.followers {
-		if leaving || fo.ready() {
+		if leaving || fo.cond.met() || e.broken(fo.c) != nil {
 			leaving = false
 			close(fo.ch)
 		} else {
@@ -107,16 +133,18 @@ func (e *engine) tell(leaving bool) {
 	e.followers = keep
 }
 
-// poll makes progress until f is true or something is broken.
-func (e *engine) poll(f func() bool, w what, c *comm) {
-	spins, yields := 0, 0
+// poll makes progress until q is met or something is broken.
+func (e *engine) poll(q *cond, w what, c *comm) {
+	spins, yields, slept := 0, 0, false
 	var began time.Time
-	defer e.page.wait.end()
 	for {
 		moved := e.progress()
-		if f() {
+		if q.met() {
 			if spins > 64 && e.policy.spin > 0 {
 				e.policy.spin = min(2*e.policy.spin, spinMax)
+			}
+			if slept {
+				e.page.wait.end()
 			}
 			return
 		}
@@ -128,6 +156,7 @@ func (e *engine) poll(f func() bool, w what, c *comm) {
 			continue
 		}
 		if e.pause(c) {
+			e.page.wait.end()
 			return
 		}
 		switch {
@@ -141,8 +170,8 @@ func (e *engine) poll(f func() bool, w what, c *comm) {
 			if e.policy.spin > 0 {
 				e.policy.spin = max(e.policy.spin/2, spinMin)
 			}
-			e.sleep(f, w)
-			spins, yields = 0, 0
+			e.sleep(q, w)
+			spins, yields, slept = 0, 0, true
 		}
 	}
 }
@@ -175,10 +204,10 @@ func (e *engine) yield() {
 
 // sleep blocks until somebody rings, after a last look that cannot miss what was written before
 // the bell saw us asleep. It ends now and then to look whether peers still live.
-func (e *engine) sleep(f func() bool, w what) {
+func (e *engine) sleep(q *cond, w what) {
 	val := atomic.LoadUint32(&e.page.word)
 	e.page.asleep.Store(1)
-	if e.progress() || f() || e.want.Load() != 0 || e.hdr.epoch.Load() != e.epoch {
+	if e.progress() || q.met() || e.want.Load() != 0 || e.hdr.epoch.Load() != e.epoch {
 		e.page.asleep.Store(0)
 		return
 	}

@@ -98,7 +98,7 @@ func (w *World) finalize() error {
 	e := w.e
 	e.lock()
 	defer e.unlock()
-	err := e.wait(func() bool { return len(e.backlog) == 0 }, what{op: opWait}, nil)
+	err := e.wait(cond{f: func() bool { return len(e.backlog) == 0 }}, what{op: opWait}, nil)
 	if e.stop == nil {
 		setState(e.a, e.me, finalized)
 	}
