@@ -60,6 +60,7 @@ type Matcher[P, M any] struct {
 	posted  []list[P] // by source
 	anyone  list[P]   // receives from AnySource
 	arrived []list[M] // by source
+	kept    int       // how many have
 }
 
 func at[V any](ls *[]list[V], src int) *list[V] {
@@ -72,8 +73,10 @@ func at[V any](ls *[]list[V], src int) *list[V] {
 // Post gives the message for a receive and takes it out, or keeps the receive for later and
 // gives nil.
 func (m *Matcher[P, M]) Post(p *Node[P]) *Node[M] {
-	if got := m.Take(p.Src, p.Tag); got != nil {
-		return got
+	if m.kept > 0 {
+		if got := m.Take(p.Src, p.Tag); got != nil {
+			return got
+		}
 	}
 	m.seq++
 	p.seq = m.seq
@@ -90,6 +93,7 @@ func (m *Matcher[P, M]) Take(src, tag int) *Node[M] {
 	l, prev, n := m.first(src, tag)
 	if n != nil {
 		l.remove(prev, n)
+		m.kept--
 	}
 	return n
 }
@@ -142,6 +146,7 @@ func (m *Matcher[P, M]) Match(src, tag int) *Node[P] {
 func (m *Matcher[P, M]) Keep(n *Node[M]) {
 	m.seq++
 	n.seq = m.seq
+	m.kept++
 	at(&m.arrived, n.Src).add(n)
 }
 
@@ -169,6 +174,7 @@ func (m *Matcher[P, M]) Posted(f func(P)) {
 
 // Arrived calls f with every message that nobody has received, and forgets them all.
 func (m *Matcher[P, M]) Arrived(f func(M)) {
+	m.kept = 0
 	for i := range m.arrived {
 		m.arrived[i].drain(f)
 	}

@@ -95,7 +95,7 @@ func (e *engine) toSelf(r *request) {
 
 // post begins a receive.
 func (e *engine) post(r *request, from, tag int) {
-	r.node = device.Node[*request]{Src: from, Tag: tag, Val: r}
+	r.node.Src, r.node.Tag, r.node.Val = from, tag, r
 	r.dst = -1
 	if n := r.c.match[r.plane].Post(&r.node); n != nil {
 		e.hand(n.Val, r)

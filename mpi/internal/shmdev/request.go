@@ -27,6 +27,8 @@ type request struct {
 	limit  int    // bytes of it that fit
 	fins   int    // parts that others still copy
 	run    *running
+
+	nextFree *request // in the engine's free list
 }
 
 // message is one that came before its receive.
@@ -45,24 +47,22 @@ type message struct {
 	self    *request // a synchronous send of this rank to itself
 }
 
-// take gives a request from the free list; blocking operations give theirs back.
+// take gives a request from the free list; blocking operations give theirs back. Fields are reset
+// one by one: clearing all of it is a tenth of the time of a short message.
 func (e *engine) take(c *comm, buf []byte) *request {
 	r := e.free
 	if r == nil {
 		return &request{e: e, c: c, buf: buf}
 	}
-	e.free = r.run0()
-	*r = request{e: e, c: c, buf: buf}
+	e.free = r.nextFree
+	r.c, r.buf, r.done, r.plane, r.sync = c, buf, false, 0, false
+	r.id, r.off, r.total, r.limit, r.fins = 0, 0, 0, 0, 0
 	return r
 }
 
-// run0 follows the free list, which is threaded through node.Val.
-func (r *request) run0() *request { return r.node.Val }
-
 func (e *engine) give(r *request) {
-	*r = request{}
-	r.node.Val = e.free
-	e.free = r
+	r.buf, r.err, r.node.Val = nil, nil, nil
+	r.nextFree, e.free = e.free, r
 }
 
 // number enters r among those that peers name in slots.
