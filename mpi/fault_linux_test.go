@@ -309,7 +309,15 @@ func TestWorldsOfEngines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, b := join(seg, 0, 2), join(seg, 1, 2)
+		a := join(seg, 0, 2)
+		fd, err := syscall.Dup(int(seg.Fd())) // as it comes from an agent
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := mpi.Join(context.Background(), mpi.Spec{File: os.NewFile(uintptr(fd), "segment"), Rank: 1, Size: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
 		errs := make(chan error, 2)
 		go func() { errs <- first(sumRanks(a.Comm()), pairs(a.Comm())) }()
 		errs <- first(sumRanks(b.Comm()), pairs(b.Comm()))

@@ -2,6 +2,7 @@ package shmdev
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -16,12 +17,15 @@ func Join(ctx context.Context, s Spec) (*World, error) {
 	if s.Size < 1 || s.Size > maxRanks || s.Rank < 0 || s.Rank >= s.Size {
 		return nil, device.Errorf(tutti.Invalid, "rank %d of %d (at most %d) cannot be", s.Rank, s.Size, maxRanks)
 	}
-	f := s.File
-	if f == nil {
-		var err error
-		if f, err = openSegment(s.Path); err != nil {
-			return nil, err
-		}
+	path := s.Path
+	if s.File != nil {
+		// Opened anew: descriptors that were handed on share one lock, see layOut.
+		path = fmt.Sprintf("/proc/self/fd/%d", s.File.Fd())
+		defer s.File.Close()
+	}
+	f, err := openSegment(path)
+	if err != nil {
+		return nil, err
 	}
 	m, err := mapSegment(f, s.Size)
 	if err != nil {
