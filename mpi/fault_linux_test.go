@@ -233,6 +233,22 @@ func TestDeadlockCanBeRead(t *testing.T) {
 	j.has(1, want)
 }
 
+// Ranks notice that the process that held their world is gone, whoever started them.
+func TestOrphans(t *testing.T) {
+	j := start(t, 2, "deadlock", "")
+	j.has(0, "here")
+	j.has(1, "here")
+	j.seg.Close()
+	text := ""
+	for r := range 2 { // the second may hear of the first one's end before it notices by itself
+		out, _ := j.wait(r)
+		text += out
+	}
+	if !strings.Contains(text, "launcher of this job is gone") {
+		t.Error(text)
+	}
+}
+
 // exits: rank 1 ends as its second argument says; nobody else does by himself.
 func exits(c *mpi.Comm) error {
 	if err := c.Barrier(); err != nil {

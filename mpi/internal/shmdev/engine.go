@@ -45,6 +45,7 @@ type engine struct {
 	world     *comm
 	ctx       context.Context // bounds the world's life
 	ended     bool
+	holder    struct{ path, link string } // the launcher's descriptor of the world, and what it led to
 }
 
 func newEngine(a arena, me, n int, opt Options) *engine {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -36,7 +37,24 @@ func Join(ctx context.Context, s Spec) (*World, error) {
 		m.close()
 		return nil, device.Errorf(tutti.Exists, "rank %d of this world is taken", s.Rank)
 	}
-	return newWorld(ctx, m, s.Rank, s.Size, s.Options), nil
+	w := newWorld(ctx, m, s.Rank, s.Size, s.Options)
+	if s.File == nil && strings.HasPrefix(path, "/proc/") {
+		w.e.lock()
+		w.e.holder.path = path
+		w.e.holder.link, _ = os.Readlink(path)
+		w.e.unlock()
+	}
+	return w, nil
+}
+
+// orphaned says whether the process through which this world was opened is gone. Its own
+// children die with it, but not theirs: a rank may have been started by a script.
+func (e *engine) orphaned() bool {
+	if e.holder.link == "" {
+		return false
+	}
+	link, _ := os.Readlink(e.holder.path)
+	return link != e.holder.link
 }
 
 // probeWord is what others read to find out whether they may copy from this process.
@@ -116,6 +134,9 @@ func (e *engine) watch() {
 				e.bury(r)
 			}
 		}
+	}
+	if e.orphaned() {
+		e.halt(device.Errorf(tutti.Lost, "the launcher of this job is gone"))
 	}
 	if e.opt.Stall > 0 {
 		e.stalled()
