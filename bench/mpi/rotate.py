@@ -13,6 +13,7 @@ seconds for one command.
 """
 import fcntl
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,14 +21,18 @@ import tempfile
 
 
 def run(name, command, limit):
+    # In a session of its own, so that what a launcher has started can be ended with it.
+    p = subprocess.Popen(command, shell=True, text=True, start_new_session=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        p = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired as e:
+        out, err = p.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGTERM)
+        out, err = p.communicate()
         print(f"{name}: cut off after {limit} s", file=sys.stderr)
-        return (e.stdout or b"").decode()
-    if p.returncode:
-        print(f"{name}: status {p.returncode}: {p.stderr[-300:]}", file=sys.stderr)
-    return p.stdout
+    if p.returncode > 0:
+        print(f"{name}: status {p.returncode}: {err[-300:]}", file=sys.stderr)
+    return out
 
 
 def main():
