@@ -119,6 +119,7 @@ func TestTwoJobs(t *testing.T) {
 
 func TestPairsThroughTheRing(t *testing.T) {
 	start(t, 3, "pairs", "", mpi.EnvDirect+"=0").ok()
+	start(t, 3, "long", "", mpi.EnvDirect+"=0").ok()
 	start(t, 2, "arguments", "", mpi.EnvDirect+"=0").ok()
 }
 

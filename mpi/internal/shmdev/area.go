@@ -255,6 +255,11 @@ func (c *comm) dealShort(call *device.Call) error {
 // combines that part from what the others put into their buffers, and they fetch the result.
 // A segment takes two steps and one of the two large buffers.
 func (c *comm) reduceLong(call *device.Call) error {
+	if len(call.Send) >= directMin && !c.e.a.inProcess() {
+		if done, err := c.reduceDirect(call); done || err != nil {
+			return err
+		}
+	}
 	size := call.Type.Size()
 	most := bigMax / size * size
 	for off := 0; off < len(call.Send); off += most {
