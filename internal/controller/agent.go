@@ -209,7 +209,7 @@ func (c *Controller) agentDone(a *agent, m *wire.Done) {
 			ev.Results[i].Reason = f.Error().Error()
 		}
 	}
-	actions := c.mind.Step(c.now, ev)
+	actions := c.think(ev)
 	for i := range m.Results {
 		c.takeResult(a, &m.Results[i])
 	}
