@@ -96,7 +96,7 @@ type Controller struct {
 	ctx        context.Context    // of what is done aside; ends with the loop
 	noMore     context.CancelFunc // ends ctx
 	background sync.WaitGroup
-	trapped  bool // Probe.Crash has said that this is the end
+	trapped    bool // Probe.Crash has said that this is the end
 }
 
 // ballastSize is memory that is allocated and never touched, so that it costs no page: it makes the
