@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/blob"
 	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
@@ -56,11 +57,12 @@ type Door struct {
 	Network wire.Network
 	Addr    string
 	Link    wire.LinkConfig
-	Again   bool      // come back when the controller has died
-	Want    wire.Want // the engines that run this client's functions
-	Data    Plane     // how large values come and go; nil: inside messages
-	Watch   bool      // only ask questions
-	Keep    bool      // tasks go on when the client leaves
+	Again   bool       // come back when the controller has died
+	Want    wire.Want  // the engines that run this client's functions
+	Data    Plane      // how large values come and go; nil: by Space
+	Space   blob.Space // the blob store of the client's node; nil: inside messages
+	Watch   bool       // only ask questions
+	Keep    bool       // tasks go on when the client leaves
 	Warn    func(string)
 }
 
@@ -71,7 +73,7 @@ func Join(ctx context.Context, d Door) (*Client, error) {
 		c.warn = warnTo(tutti.Apply())
 	}
 	if c.data == nil {
-		c.data = &plane{c: c}
+		c.data = &plane{space: d.Space, c: c}
 	}
 	c.hello = wire.ClientHello{Program: c.program, Name: programName(), Version: tutti.Release, Watch: d.Watch, Keep: d.Keep}
 	if err := c.join(ctx); err != nil {

@@ -20,6 +20,17 @@ func (a *Agent) Space() blob.Space {
 	return s
 }
 
+// CheckBlobs verifies the invariants of the node's blob store, and, in its checking mode, that
+// nobody has written into memory that was freed. It is for tests.
+func (a *Agent) CheckBlobs() (err error) {
+	a.call(func() {
+		if a.blobs.store != nil {
+			err = a.blobs.store.Check()
+		}
+	})
+	return err
+}
+
 // maxRelay bounds one piece of a blob that goes through the controller.
 const maxRelay = 4 << 20
 

@@ -22,6 +22,16 @@ type agent struct {
 	dirty bool
 	asks  map[uint64]func([]byte, error) // our questions to it
 	asked uint64
+	early []func() // what it said while its node is held back, nil if it is not
+}
+
+// hears takes in what the agent has said, when its node is in.
+func (a *agent) hears(f func()) {
+	if a.early != nil {
+		a.early = append(a.early, f)
+		return
+	}
+	f()
 }
 
 // engine is what the loop knows of an engine beside what the scheduler does.
@@ -181,7 +191,7 @@ func (c *Controller) nodeLost(a *agent, why string) {
 	}
 	delete(c.agents, a.node)
 	c.jobOver(a)
-	asks := a.asks
+	asks, in := a.asks, a.early == nil
 	a.asks, a.link = nil, nil
 	for _, f := range asks {
 		f(nil, tutti.Errorf("ask agent", tutti.Lost, "the agent of node %d was lost before it answered", a.node))
@@ -192,7 +202,9 @@ func (c *Controller) nodeLost(a *agent, why string) {
 		}
 	}
 	c.publish(tutti.Event{Kind: tutti.NodeLost, Engine: tutti.NoEngine, Node: a.node, Text: why})
-	c.step(sched.NodeDown{Node: a.node, Why: why})
+	if in {
+		c.step(sched.NodeDown{Node: a.node, Why: why})
+	}
 }
 
 // agentDone takes in ends of runs. Once the scheduler has said which of them count, their results
@@ -209,7 +221,7 @@ func (c *Controller) agentDone(a *agent, m *wire.Done) {
 			ev.Results[i].Reason = f.Error().Error()
 		}
 	}
-	actions := c.mind.Step(c.now, ev)
+	actions := c.think(ev)
 	for i := range m.Results {
 		c.takeResult(a, &m.Results[i])
 	}

@@ -34,6 +34,7 @@ type Config struct {
 	Journal     journal.Config
 	Pools       []Pool
 	OnStop      func() // called when a client asks the cluster to stop; nil: it cannot
+	Probe       Probe  // for tests
 }
 
 func (cfg Config) withDefaults() Config {
@@ -95,6 +96,7 @@ type Controller struct {
 	ctx        context.Context    // of what is done aside; ends with the loop
 	noMore     context.CancelFunc // ends ctx
 	background sync.WaitGroup
+	trapped    bool // Probe.Crash has said that this is the end
 }
 
 // ballastSize is memory that is allocated and never touched, so that it costs no page: it makes the
@@ -194,7 +196,7 @@ const batch = 128
 func (c *Controller) loop() {
 	defer close(c.done)
 	defer c.noMore()
-	for {
+	for !c.trapped {
 		select {
 		case f := <-c.inbox:
 			c.now = time.Now()
@@ -205,25 +207,35 @@ func (c *Controller) loop() {
 			c.step(sched.Tick{})
 			c.checkAway(c.now)
 		case p := <-c.rec.committed():
-			c.rec.progress(p)
+			if c.cfg.Probe.asks(c, Committed, p.Committed); !c.trapped {
+				c.rec.progress(p)
+			}
 		case err := <-c.rec.snaps:
 			c.rec.snapped = false
 			if err != nil {
 				c.cfg.Log.Warn("no snapshot of the journal", "err", err)
 			}
 		case <-c.quit:
-			c.end()
+			c.end(c.crashed)
 			return
 		}
+		if c.trapped {
+			break
+		}
 		c.flush()
+		c.cfg.Probe.asks(c, Told, c.rec.sure)
 		c.rec.snapshot()
 		c.setTimer()
 	}
+	c.end(true)
 }
 
 // drain takes in what else has arrived, up to a batch.
 func (c *Controller) drain() {
 	for range batch {
+		if c.trapped {
+			return
+		}
 		select {
 		case f := <-c.inbox:
 			f()
@@ -245,10 +257,10 @@ func (c *Controller) setTimer() {
 	c.timer.Reset(time.Until(due))
 }
 
-// end closes links and journal when the controller is told to stop.
-func (c *Controller) end() {
+// end closes links and journal when the controller is told to stop; after a crash, neither.
+func (c *Controller) end(crash bool) {
 	c.timer.Stop()
-	if c.crashed {
+	if crash {
 		c.outputs.close()
 		c.rec.crash()
 		return
@@ -269,7 +281,7 @@ func (c *Controller) end() {
 }
 
 // step tells the scheduler of an event and carries out what it wants.
-func (c *Controller) step(ev sched.Event) { c.carryOut(c.mind.Step(c.now, ev)) }
+func (c *Controller) step(ev sched.Event) { c.carryOut(c.think(ev)) }
 
 // carryOut does what the scheduler wants. Actions are valid until the next step only, so what
 // steps it again comes after them.
@@ -286,6 +298,17 @@ func (c *Controller) carryOut(actions []sched.Action) {
 
 // later has f done when the actions at hand are carried out.
 func (c *Controller) later(f func()) { c.afters = append(c.afters, f) }
+
+// think is one step of the scheduler. The actions hold until the next.
+func (c *Controller) think(ev sched.Event) []sched.Action {
+	actions := c.mind.Step(c.now, ev)
+	if check := c.cfg.Probe.Check; check != nil {
+		if err := c.mind.Check(); err != nil {
+			check(tutti.Errorf("check", tutti.Internal, "after %T %+v: %w", ev, ev, err))
+		}
+	}
+	return actions
+}
 
 // flush sends what the outboxes hold.
 func (c *Controller) flush() {

@@ -64,6 +64,7 @@ type recorder struct {
 	pending []held          // what waits for a position, in order of positions
 	late    []lateRecord    // what the disk would not take; appended when it does again
 	trouble error           // why it would not
+	sure    journal.Pos     // up to which all that waited was done
 	since   int             // records since the last snapshot
 	live    int             // durable tasks
 	engines tutti.EngineID  // numbers below it have been given out
@@ -89,7 +90,8 @@ func (r *recorder) append(typ uint16, data []byte) {
 	}
 	r.since++
 	if len(r.late) == 0 {
-		if _, err := r.j.Append(typ, data); err == nil {
+		if pos, err := r.j.Append(typ, data); err == nil {
+			r.c.cfg.Probe.asks(r.c, Appended, pos)
 			return
 		}
 	}
@@ -171,7 +173,7 @@ func (r *recorder) progress(p journal.Progress) {
 			keep = append(keep, h)
 		}
 	}
-	r.pending = keep
+	r.pending, r.sure = keep, p.Committed
 }
 
 // catchUp appends what the disk had not taken.
@@ -255,9 +257,11 @@ func (r *recorder) submitted(id tutti.TaskID, t *wire.Task, w *work) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.j.Append(recTask, data); err != nil {
+	pos, err := r.j.Append(recTask, data)
+	if err != nil {
 		return err
 	}
+	r.c.cfg.Probe.asks(r.c, Appended, pos)
 	r.since++
 	r.live++
 	return nil

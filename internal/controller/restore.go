@@ -261,6 +261,7 @@ func (r *restoring) nodeBack(c *Controller, a *agent) {
 		c.nodeUp(a)
 		return
 	}
+	a.early = []func(){}
 	r.nodes = append(r.nodes, a)
 	r.check(c, time.Now())
 }
@@ -279,8 +280,13 @@ func (r *restoring) check(c *Controller, now time.Time) {
 	nodes := r.nodes
 	*r = restoring{}
 	for _, a := range nodes {
+		early := a.early
+		a.early = nil
 		if c.agents[a.node] == a {
 			c.nodeUp(a)
+			for _, f := range early {
+				f()
+			}
 		}
 	}
 }

@@ -131,7 +131,11 @@ func (c *Controller) serveClient(ctx context.Context, l *wire.Link) {
 	if cl == nil {
 		return
 	}
-	read(ctx, c, l, cl, fromClient, func() bool { return cl.link == l })
+	read(ctx, c, l, cl, fromClient, func(f func()) {
+		if cl.link == l {
+			f()
+		}
+	})
 	c.do(func() { c.clientLeft(cl, l) })
 }
 
@@ -145,7 +149,13 @@ func (c *Controller) serveAgent(ctx context.Context, l *wire.Link) {
 	if a == nil {
 		return
 	}
-	why := read(ctx, c, l, a, fromAgent, func() bool { return a.link == l })
+	why := read(ctx, c, l, a, fromAgent, func(f func()) {
+		a.hears(func() {
+			if a.link == l {
+				f()
+			}
+		})
+	})
 	c.do(func() { c.nodeLost(a, why) })
 }
 
@@ -163,8 +173,8 @@ func call[T any](c *Controller, f func() T) (t T) {
 }
 
 // read decodes a link's messages and hands them to the loop until the link ends, and says why it
-// did. current tells, in the loop, whether the link is still its owner's newest.
-func read[S any](ctx context.Context, c *Controller, l *wire.Link, s S, table map[uint16]decoder[S], current func() bool) string {
+// did. hear decides, in the loop, whether and when a message is taken in.
+func read[S any](ctx context.Context, c *Controller, l *wire.Link, s S, table map[uint16]decoder[S], hear func(func())) string {
 	for {
 		m, err := l.Recv(ctx)
 		if err != nil {
@@ -181,10 +191,6 @@ func read[S any](ctx context.Context, c *Controller, l *wire.Link, s S, table ma
 			c.refuse(l, err)
 			return err.Error()
 		}
-		c.do(func() {
-			if current() {
-				d.take(c, s, msg)
-			}
-		})
+		c.do(func() { hear(func() { d.take(c, s, msg) }) })
 	}
 }

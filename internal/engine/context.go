@@ -25,6 +25,14 @@ type runContext struct {
 
 type runKey struct{}
 
+type placeKey struct{}
+
+// PlaceOf names the engine and the host that a run's context belongs to; ok is false elsewhere.
+func PlaceOf(ctx context.Context) (engine tutti.EngineID, host string, ok bool) {
+	id, ok := ctx.Value(placeKey{}).(identity)
+	return id.Engine, id.Host, ok
+}
+
 // runOf finds the run that a context belongs to, nil if none.
 func runOf(ctx context.Context) *runContext {
 	r, _ := ctx.Value(runKey{}).(*runContext)

@@ -58,6 +58,7 @@ func newLoop(id identity, out *sender, b *board, blobs blob.Space) *loop {
 		l.current.Store(&runContext{base: l.base, id: r.id, held: r.world})
 	})
 	l.base = tutti.WithSink(tutti.WithNamespace(context.Background(), l.vars), l.display)
+	l.base = context.WithValue(l.base, placeKey{}, id)
 	l.watch.wake = make(chan struct{}, 1)
 	return l
 }
