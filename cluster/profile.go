@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -211,5 +212,15 @@ func (p *Profile) door(role wire.Role) (wire.Network, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return wire.TCP{Keys: keys}, r.Addr, nil
+	return wire.TCP{Keys: keys}, r.reachable(), nil
+}
+
+// reachable is the address at which other hosts find a controller: one that listens on all
+// interfaces is found by its host's name.
+func (r *Running) reachable() string {
+	host, port, err := net.SplitHostPort(r.Addr)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort(r.Host, port)
+	}
+	return r.Addr
 }

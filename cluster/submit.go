@@ -40,7 +40,8 @@ type outbox struct {
 	cancels []tutti.TaskID
 	held    bool  // the controller asked for a pause
 	closed  error // why nothing can be sent any more
-	waiting int   // submitters that wait for room
+	waiting int   // submitters that wait for room, and who waits for what was taken to be sent
+	sending bool  // a sender has taken something and not come back for more
 }
 
 func (o *outbox) init() {
@@ -110,6 +111,9 @@ func (o *outbox) waitRoom(ctx context.Context) error {
 func (o *outbox) take(s *sender) (calls []*call, forgets, cancels []tutti.TaskID, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.sending = false; o.waiting > 0 {
+		o.ready.Broadcast()
+	}
 	for o.closed == nil && !s.over && len(o.queue) == 0 && len(o.forgets) < forgetBatch && len(o.cancels) == 0 {
 		o.ready.Wait()
 	}
@@ -129,7 +133,7 @@ func (o *outbox) take(s *sender) (calls []*call, forgets, cancels []tutti.TaskID
 	}
 	o.bytes -= size
 	forgets, cancels = o.forgets, o.cancels
-	o.forgets, o.cancels = nil, nil
+	o.forgets, o.cancels, o.sending = nil, nil, true
 	if o.waiting > 0 {
 		o.ready.Broadcast()
 	}
@@ -189,7 +193,7 @@ func (o *outbox) hold(on bool) {
 func (o *outbox) again() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queue, o.bytes, o.held = o.queue[:0:0], 0, false
+	o.queue, o.bytes, o.held, o.sending = o.queue[:0:0], 0, false, false
 	for _, c := range o.open.calls {
 		if c != nil {
 			o.queue = append(o.queue, c)
@@ -199,7 +203,8 @@ func (o *outbox) again() {
 	o.ready.Broadcast()
 }
 
-// sent waits until nothing is queued.
+// sent waits until nothing is queued, and what was has been given to the link: questions that are
+// asked then come after it.
 func (o *outbox) sent(ctx context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -210,7 +215,7 @@ func (o *outbox) sent(ctx context.Context) {
 	})()
 	o.waiting++
 	defer func() { o.waiting-- }()
-	for o.closed == nil && len(o.queue) > 0 && ctx.Err() == nil {
+	for o.closed == nil && (len(o.queue) > 0 || o.sending) && ctx.Err() == nil {
 		o.ready.Wait()
 	}
 }

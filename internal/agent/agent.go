@@ -16,7 +16,8 @@ type Agent struct {
 	ctx    context.Context // ends when the agent is to stop
 	stop   context.CancelCauseFunc
 	inbox  chan func()
-	done   chan struct{} // closed at the end
+	done   chan struct{} // closed when all that ran has ended
+	gone   chan struct{} // closed when nothing is left: links, blobs, files
 	err    error         // why it ended; read after done
 	joined chan struct{} // closed after the first welcome
 
@@ -56,7 +57,7 @@ func Start(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		cfg: cfg, inbox: make(chan func(), inboxSize), done: make(chan struct{}), joined: make(chan struct{}),
+		cfg: cfg, inbox: make(chan func(), inboxSize), done: make(chan struct{}), gone: make(chan struct{}), joined: make(chan struct{}),
 		node: tutti.NoNode, works: map[uint32]*tutti.Work{}, runs: map[tutti.RunID]*run{},
 		engines: map[tutti.EngineID]*engineState{}, dying: map[*engineState]struct{}{}, programs: map[string]*program{},
 		cores: cfg.Has.Cores, gpus: newGPURack(cfg.GPUs), peers: map[tutti.NodeID][]string{},
@@ -73,11 +74,11 @@ func Start(ctx context.Context, cfg Config) (*Agent, error) {
 	select {
 	case <-a.joined:
 		return a, nil
-	case <-a.done:
+	case <-a.gone:
 		return nil, a.err
 	case <-ctx.Done():
 		a.stop(tutti.Errorf("join cluster", tutti.KindOf(ctx.Err()), "waiting for the controller at %s: %w", cfg.Addr, ctx.Err()))
-		<-a.done
+		<-a.gone
 		return nil, a.err
 	}
 }
@@ -91,7 +92,7 @@ func Run(ctx context.Context, cfg Config) error {
 	select {
 	case <-ctx.Done():
 		return a.Close()
-	case <-a.Done():
+	case <-a.gone:
 		return a.err
 	}
 }
@@ -100,7 +101,7 @@ func Run(ctx context.Context, cfg Config) error {
 // was not acknowledged is lost.
 func (a *Agent) Close() error {
 	a.stop(nil)
-	<-a.done
+	<-a.gone
 	return nil
 }
 
@@ -201,6 +202,7 @@ func (a *Agent) dropAll() {
 
 // finish closes what is left when nothing runs any more.
 func (a *Agent) finish() {
+	defer close(a.gone)
 	a.flush()
 	if cause := context.Cause(a.ctx); cause != context.Canceled {
 		a.err = cause

@@ -206,7 +206,7 @@ func (c *Controller) nodeRows() []wire.NodeRow {
 
 func (c *Controller) status() wire.Status {
 	s := wire.Status{
-		Cluster: c.cfg.Name, Life: c.life, Epoch: c.epoch, Version: c.cfg.Version, Pid: os.Getpid(), Since: c.since,
+		Cluster: c.cfg.Name, Life: c.life, Epoch: c.epoch, Version: c.cfg.Version, Pid: os.Getpid(), Since: c.since, Now: time.Now(),
 		Nodes: len(c.agents), Engines: len(c.engines), Clients: len(c.clients), Tasks: c.counts(), Journal: "well",
 	}
 	switch {

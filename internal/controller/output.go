@@ -128,7 +128,7 @@ func (o *outputs) read(k streamKey, offset int64, n int) (data []byte, from int6
 	if got > 0 || err.Error() == "EOF" {
 		err = nil
 	}
-	return data[:got], offset, got < n && (s == nil || s.ended), err
+	return data[:got], offset, got < n && s != nil && s.ended, err // after a restart only the task's own end tells
 }
 
 // drop forgets a task's output.

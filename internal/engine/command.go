@@ -47,7 +47,7 @@ type Job interface {
 	Credit(n int)
 }
 
-// Exit is the value of a command's run, as CBOR.
+// Exit is the value of a command's run, as CBOR, also of one that did not end well.
 type Exit struct {
 	Code   int
 	Signal string
@@ -91,8 +91,8 @@ func (c *Command) result(e *commandEnd) wire.Result {
 	r := wire.Result{
 		Run: c.Run, Engine: tutti.NoEngine, Started: e.began.UnixNano(), Took: int64(e.ended.Sub(e.began)),
 	}
+	r.Value, _ = tutti.Encode(e.exit) // a number and text: cannot fail
 	if e.exit == (Exit{}) {
-		r.Value, _ = tutti.Encode(e.exit) // a number and text: cannot fail
 		return r
 	}
 	var err *tutti.Error

@@ -101,7 +101,10 @@ func takeLease(dir string) (release func() error, err error) {
 	return nil, tutti.Errorf(op, tutti.Exists, "others open and close the journal in %s all the time", dir)
 }
 
-const leaseTries = 20
+const (
+	leaseTries = 20
+	leasePause = 50 * time.Millisecond
+)
 
 // openLease makes the lease file, or opens the one that is there.
 func openLease(path string) (f *os.File, fresh bool, err error) {
@@ -125,6 +128,10 @@ func claim(f *os.File, path string, fresh bool) (release func() error, again boo
 	dir := filepath.Dir(path)
 	flocked, err := flock(f)
 	if err != nil {
+		if h, unread := readHolder(f); unread == nil && judge(h, me(), false) == dead {
+			time.Sleep(leasePause) // it was killed, and its last threads are just ending
+			return nil, true, nil
+		}
 		return nil, false, taken(f, dir, "")
 	}
 	if !sameFile(f, path) {

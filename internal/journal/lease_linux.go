@@ -30,7 +30,8 @@ func pidSpace() string {
 	return s
 }
 
-// processStart is when a process began, in ticks since the kernel did; "" if there is none.
+// processStart is when a process began, in ticks since the kernel did; "" if there is none, or only
+// its remains, which nobody has collected: containers often have no process that would.
 func processStart(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -38,7 +39,7 @@ func processStart(pid int) string {
 	}
 	// The second field, the command, may itself contain blanks and brackets.
 	_, rest, _ := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
-	if fields := strings.Fields(rest); len(fields) > 19 {
+	if fields := strings.Fields(rest); len(fields) > 19 && fields[0] != "Z" && fields[0] != "X" {
 		return fields[19]
 	}
 	return ""

@@ -56,6 +56,7 @@ type Status struct {
 	Version string         `cbor:"version" json:"version"`
 	Pid     int            `cbor:"pid" json:"pid"`
 	Since   time.Time      `cbor:"since" json:"since"`
+	Now     time.Time      `cbor:"now" json:"now"` // by the controller's clock
 	Nodes   int            `cbor:"nodes" json:"nodes"`
 	Engines int            `cbor:"engines" json:"engines"`
 	Clients int            `cbor:"clients" json:"clients"`
