@@ -31,7 +31,7 @@ type Work struct {
 	Script string   `msg:"s,omitempty"` // a command, given to /bin/sh -c
 	Env    []string `msg:"e,omitempty"` // KEY=value, on top of the agent's
 	Dir    string   `msg:"d,omitempty"` // working directory, "" for the agent's
-	Stdin  []byte   `msg:"i,omitempty"`
+	Stdin  []byte   `msg:"i,omitempty,limit=67108864"`
 
 	Label    string        `msg:"l,omitempty"` // for people
 	Need     Resources     `msg:"n,omitempty"` // while it runs; Cores 0 means 1 unless Target is set
@@ -93,7 +93,7 @@ func depsOf(deps []TaskID, args []Arg) []TaskID {
 }
 
 // maxStdin bounds a command's standard input.
-const maxStdin = 1 << 20
+const maxStdin = 32 << 20
 
 // Check reports what cannot be right about t as an error of kind [Invalid]. It completes t.Deps
 // from t.Args.

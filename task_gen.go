@@ -570,7 +570,7 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Stdin")
 				return
 			}
-			if zb0004 > zd0d388dclimitArrays {
+			if zb0004 > 67108864 {
 				err = msgp.ErrLimitExceeded
 				return
 			}

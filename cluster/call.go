@@ -53,8 +53,7 @@ func CallRanks[A, R any](ctx context.Context, b *Balanced, n int, f *tutti.Fn[A,
 	return tutti.FutureVia(p, func(v tutti.Value) ([]R, error) { return rankResults[R](v) })
 }
 
-// rankResults reads the results of a world: a CBOR array of (codec, bytes), or, of a world of one,
-// the value itself.
+// rankResults reads the results of a world: a CBOR array of (codec, bytes).
 func rankResults[R any](v tutti.Value) ([]R, error) {
 	var raw []struct {
 		_     struct{} `cbor:",toarray"`

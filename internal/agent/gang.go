@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -20,16 +22,38 @@ type gang struct {
 	sent  int            // parts that were handed to their engines
 	left  int            // parts without a result
 	first *wire.Result   // the first that did not end well
+	memo  *os.File       // the world's shared memory, nil if there is none
 }
 
-func newGang(r *run) *gang {
-	return &gang{run: r, parts: make([]*wire.Result, len(r.engines)), left: len(r.engines)}
+// newGang makes the gang of a run, with memory for the messages of its ranks where they are
+// processes of the user's program.
+func (a *Agent) newGang(r *run) *gang {
+	g := &gang{run: r, parts: make([]*wire.Result, len(r.engines)), left: len(r.engines)}
+	if strings.HasPrefix(r.work.Program, "go:") {
+		var err error
+		if g.memo, err = engine.NewSegment(); err != nil {
+			a.log.Warn("a world without messages", "run", r.id, "err", err)
+		}
+	}
+	return g
 }
 
 // world is what a rank is told.
 func (g *gang) world(rank int) *engine.World {
-	return &engine.World{
+	w := &engine.World{
 		Name: fmt.Sprintf("%v.%d", g.run.id, g.run.id.Epoch), Rank: rank, Engines: g.run.engines,
+	}
+	if g.memo != nil {
+		w.Segment = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), g.memo.Fd())
+	}
+	return w
+}
+
+// close gives up the shared memory: all ranks have opened it, or will not.
+func (g *gang) close() {
+	if g.memo != nil {
+		g.memo.Close()
+		g.memo = nil
 	}
 }
 
@@ -58,6 +82,7 @@ func (a *Agent) partEnded(r *run, e *engineState, res wire.Result) {
 	if g.left > 0 || r.gang == nil {
 		return
 	}
+	g.close()
 	if g.first != nil {
 		a.endGang(r, g)
 		return

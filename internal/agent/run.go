@@ -95,8 +95,8 @@ func (a *Agent) enqueue(r *run) {
 		a.waiting = append(a.waiting, r)
 		return
 	}
-	if len(r.engines) > 1 {
-		r.gang = newGang(r)
+	if len(r.engines) > 1 || r.work.Need.Ranks == 1 {
+		r.gang = a.newGang(r)
 	}
 	for _, id := range r.engines {
 		e := a.engines[id]
@@ -165,6 +165,9 @@ func (r *run) forget(a *Agent) {
 	}
 	if r.job != nil {
 		r.job.Kill()
+	}
+	if r.gang != nil {
+		r.gang.close()
 	}
 	a.freeOf(r)
 	r.state = ended

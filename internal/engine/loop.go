@@ -123,7 +123,9 @@ func (l *loop) call() (tutti.Value, error) {
 	if err := l.resolve(); err != nil {
 		return tutti.Value{}, err
 	}
-	result, err := r.handler(l, l.current.Load(), l.args)
+	result, err := r.world.inWorld(l.current.Load(), func(ctx context.Context) (any, error) {
+		return r.handler(l, ctx, l.args)
+	})
 	if err != nil {
 		return tutti.Value{}, err
 	}

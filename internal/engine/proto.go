@@ -47,8 +47,9 @@ func appendWorld(b []byte, w *World) []byte {
 	if w == nil {
 		return msgp.AppendNil(b)
 	}
-	b = msgp.AppendArrayHeader(b, 3)
+	b = msgp.AppendArrayHeader(b, 4)
 	b = msgp.AppendString(b, w.Name)
+	b = msgp.AppendString(b, w.Segment)
 	b = msgp.AppendInt(b, w.Rank)
 	b = msgp.AppendArrayHeader(b, uint32(len(w.Engines)))
 	for _, e := range w.Engines {
@@ -182,8 +183,8 @@ func (s *scan) run(q *queued, before *queued, find func(name []byte) (string, ha
 }
 
 func (s *scan) world() *World {
-	s.tuple(3)
-	w := &World{Name: string(s.text()), Rank: int(s.int())}
+	s.tuple(4)
+	w := &World{Name: string(s.text()), Segment: string(s.text()), Rank: int(s.int())}
 	w.Engines = make([]tutti.EngineID, s.count())
 	for i := range w.Engines {
 		w.Engines[i] = tutti.EngineID(s.int())

@@ -70,23 +70,6 @@ type Run struct {
 	Threads int      // processors that it may use; 0 means as many as the Spec says
 }
 
-// World is a gang of engines that run one function together as ranks.
-type World struct {
-	Name    string // of the generation: no two are the same in the life of a cluster
-	Rank    int
-	Engines []tutti.EngineID // rank = place in it
-}
-
-type worldKey struct{}
-
-// WorldOf finds the world that ctx's task is a rank of; ok is false for a task on its own.
-func WorldOf(ctx context.Context) (World, bool) {
-	if w, _ := ctx.Value(worldKey{}).(*World); w != nil {
-		return *w, true
-	}
-	return World{}, false
-}
-
 // Process is the agent's end of an engine. Its methods may be called concurrently and, except
 // Stacks, never block: the caller bounds what is under way.
 type Process interface {
