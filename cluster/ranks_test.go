@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/cluster"
 	"github.com/tutti-hpc/tutti/mpi"
 )
 
@@ -30,7 +31,7 @@ var worldSum = tutti.Func("cluster.worldSum", func(ctx context.Context, fails in
 // engine.
 func TestRanksOfAWorld(t *testing.T) {
 	ctx := context.Background()
-	c, err := Open(ctx, Engines(4))
+	c, err := cluster.Open(ctx, cluster.Engines(4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestRanksOfAWorld(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{4, 1, 3, 2, 4} {
-		got, err := CallRanks(ctx, c.Balanced(), n, worldSum, -1).Get(ctx)
+		got, err := cluster.CallRanks(ctx, c.Balanced(), n, worldSum, -1).Get(ctx)
 		if err != nil || len(got) != n {
 			t.Fatal(n, got, err)
 		}
@@ -50,7 +51,7 @@ func TestRanksOfAWorld(t *testing.T) {
 			}
 		}
 		if n > 1 {
-			if _, err := CallRanks(ctx, c.Balanced(), n, worldSum, n-1).Get(ctx); err == nil {
+			if _, err := cluster.CallRanks(ctx, c.Balanced(), n, worldSum, n-1).Get(ctx); err == nil {
 				t.Errorf("%d ranks of which one failed", n)
 			}
 		}

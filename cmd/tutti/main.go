@@ -41,6 +41,7 @@ type verbs struct {
 	Drain   drainVerb   `cmd:"" group:"clusters" help:"Stop giving work to a node."`
 	Undrain undrainVerb `cmd:"" group:"clusters" help:"Give work to a drained node again."`
 
+	Run     runVerb     `cmd:"" group:"work" help:"Run the ranks of a parallel program on this machine."`
 	Submit  submitVerb  `cmd:"" group:"work" help:"Submit a command as a durable job."`
 	Jobs    jobsVerb    `cmd:"" group:"work" help:"List jobs, or the tasks of one."`
 	Wait    waitVerb    `cmd:"" group:"work" help:"Wait until jobs have ended."`

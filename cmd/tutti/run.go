@@ -1,0 +1,118 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/launch"
+	"github.com/tutti-hpc/tutti/internal/shm"
+)
+
+type runVerb struct {
+	N     int      `short:"n" default:"0" placeholder:"N" help:"How many ranks (default: one for each processor)."`
+	Label bool     `xor:"style" help:"Print each line behind its rank: [2] text."`
+	Fold  bool     `xor:"style" help:"Print equal lines of several ranks once: [0-3] text."`
+	Zero  bool     `xor:"style" help:"Print what rank 0 prints, and the others' errors."`
+	Bind  string   `enum:"parts,cores,free" default:"parts" help:"Processors of a rank: an equal part, one each, or any."`
+	Argv  []string `arg:"" optional:"" passthrough:"partial" name:"command" help:"The program and its arguments; after a lone colon, -n and the next program."`
+}
+
+func (runVerb) Teach() string {
+	return `
+Starts the ranks of one parallel program on this machine, or of several programs in one world. They
+pass messages through shared memory; no MPI needs to be installed. Standard input goes to rank 0.
+A rank that fails, dies, or ends without Finalize ends the others within a second, and its output
+is shown last; its status is the status of the job. SIGUSR1 shows who waits for whom.
+
+Examples:
+  tutti run -n 4 ./heat
+  tutti run -n 4 --fold -- ./heat -steps 100
+  tutti run -n 1 ./driver : -n 3 ./worker
+`
+}
+
+// bindings are the words for what package launch knows.
+var bindings = map[string]launch.Binding{"parts": launch.Parts, "cores": launch.Cores, "free": launch.Free}
+
+func (r *runVerb) style() launch.Style {
+	switch {
+	case r.Label:
+		return launch.Label
+	case r.Fold:
+		return launch.Fold
+	case r.Zero:
+		return launch.Zero
+	}
+	return launch.Plain
+}
+
+// Run runs a job to its end, and ends with its status.
+func (r *runVerb) Run(v *invocation) error {
+	programs, err := splitPrograms(r.N, r.Argv)
+	if err != nil {
+		return err
+	}
+	end, err := launch.Ranks(v.ctx, launch.Spec{
+		Programs: programs, Stdin: v.in, Stdout: os.Stdout, Stderr: v.err,
+		Style: r.style(), Bind: bindings[r.Bind], Forward: true,
+	})
+	if err != nil {
+		return err
+	}
+	if end.Code != 0 { // launch has said which rank, and why
+		return status(end.Code)
+	}
+	return nil
+}
+
+// splitPrograms takes a command line apart at its lone colons. Each program after the first may
+// begin with -n and a number.
+func splitPrograms(n int, argv []string) ([]launch.Program, error) {
+	var programs []launch.Program
+	for first := true; ; first = false {
+		part, rest, more := argv, []string(nil), false
+		if i := slices.Index(argv, ":"); i >= 0 {
+			part, rest, more = argv[:i], argv[i+1:], true
+		}
+		ranks := n
+		if !first {
+			ranks = 1
+			if len(part) > 1 && (part[0] == "-n" || part[0] == "-np") {
+				var err error
+				if ranks, err = strconv.Atoi(part[1]); err != nil {
+					return nil, tutti.Errorf("run", tutti.Invalid, "-n %q is no number", part[1])
+				}
+				part = part[2:]
+			}
+		}
+		if len(part) > 0 && part[0] == "--" {
+			part = part[1:]
+		}
+		if len(part) == 0 {
+			return nil, tutti.Errorf("run", tutti.Invalid, "no program is named").WithHint("tutti run -n 4 ./program")
+		}
+		if first && ranks == 0 {
+			ranks = processors()
+		}
+		if ranks < 1 {
+			return nil, tutti.Errorf("run", tutti.Invalid, "%d ranks", ranks)
+		}
+		programs = append(programs, launch.Program{N: ranks, Args: part})
+		if !more {
+			return programs, nil
+		}
+		argv = rest
+	}
+}
+
+// processors is how many ranks there are when nobody says.
+func processors() int {
+	n, err := shm.CPUs()
+	if err != nil {
+		n = float64(runtime.NumCPU()) // where the system does not say how many are ours
+	}
+	return max(1, int(n))
+}
