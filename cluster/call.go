@@ -50,11 +50,16 @@ func CallRanks[A, R any](ctx context.Context, b *Balanced, n int, f *tutti.Fn[A,
 	s.Work.Func = f.Name()
 	s.Work.Need.Ranks = n
 	p := b.SubmitTask(ctx, &tutti.Task{Work: &s.Work, Args: []tutti.Arg{{Value: v}}, After: s.After, Follow: s.Follow})
-	return tutti.FutureVia(p, func(v tutti.Value) ([]R, error) { return rankResults[R](v) })
+	if n == 1 { // which runs as any task does
+		return tutti.FutureVia(p, func(v tutti.Value) ([]R, error) {
+			one := make([]R, 1)
+			return one, tutti.Decode(v, &one[0])
+		})
+	}
+	return tutti.FutureVia(p, rankResults[R])
 }
 
-// rankResults reads the results of a world: a CBOR array of (codec, bytes), or, of a world of one,
-// the value itself.
+// rankResults reads the results of a world of several: a CBOR array of (codec, bytes).
 func rankResults[R any](v tutti.Value) ([]R, error) {
 	var raw []struct {
 		_     struct{} `cbor:",toarray"`
