@@ -50,7 +50,7 @@ func CallRanks[A, R any](ctx context.Context, b *Balanced, n int, f *tutti.Fn[A,
 	s.Work.Func = f.Name()
 	s.Work.Need.Ranks = n
 	p := b.SubmitTask(ctx, &tutti.Task{Work: &s.Work, Args: []tutti.Arg{{Value: v}}, After: s.After, Follow: s.Follow})
-	return tutti.FutureVia(p, func(v tutti.Value) ([]R, error) { return rankResults[R](v) })
+	return tutti.FutureVia(p, rankResults[R])
 }
 
 // rankResults reads the results of a world: a CBOR array of (codec, bytes).

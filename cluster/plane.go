@@ -21,10 +21,20 @@ func (p *plane) Put(ctx context.Context, v tutti.Value) (tutti.Value, func(), er
 		return v, func() {}, nil // it travels inside the message
 	}
 	ref, err := blob.Put(ctx, p.space, v.Data)
+	if gone(err) {
+		return v, func() {}, nil
+	}
 	if err != nil {
 		return tutti.Value{}, nil, err
 	}
 	return tutti.Value{Codec: v.Codec, Ref: ref}, func() { p.space.Drop(ref) }, nil
+}
+
+// gone reports whether the store itself has ended, with the agent of this node: then everything goes
+// by the controller.
+func gone(err error) bool {
+	k := tutti.KindOf(err)
+	return err != nil && (k == tutti.Closed || k == tutti.Lost)
 }
 
 // Get implements Plane: a view of the segment if the blob is here, else pieces through the
@@ -35,7 +45,7 @@ func (p *plane) Get(ctx context.Context, v tutti.Value) ([]byte, func(), error) 
 		if err == nil {
 			return lease.Bytes(), lease.Release, nil
 		}
-		if tutti.KindOf(err) != tutti.NotFound {
+		if tutti.KindOf(err) != tutti.NotFound && !gone(err) {
 			return nil, nil, err
 		}
 	}

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/tutti-hpc/tutti"
@@ -25,6 +28,11 @@ type call struct {
 	free func() // gives up the blobs that its arguments lie in, nil if there are none
 
 	promised *Client // its sink is a promise, made when the number is known
+
+	// Guarded by the outbox's mutex.
+	users     int32 // calls that wait for its end, or have and may have to be sent again
+	cancelled bool  // somebody wants it to stop
+	forgotten bool  // nobody wants its result but its users
 }
 
 // outbox is what waits to be sent, and what has been sent and not ended. Its mutex guards all.
@@ -32,8 +40,9 @@ type outbox struct {
 	mu      sync.Mutex
 	ready   sync.Cond // something to send, room, or the end
 	queue   []*call
-	bytes   int    // of arguments in queue
-	open    window // tasks that have not ended
+	bytes   int              // of arguments in queue
+	open    window           // tasks that have not ended
+	kept    map[uint64]*call // tasks that have, and are needed by some that have not
 	client  tutti.ClientID
 	last    uint64 // number of the newest task
 	forgets []tutti.TaskID
@@ -47,6 +56,7 @@ type outbox struct {
 func (o *outbox) init() {
 	o.ready.L = &o.mu
 	o.open.base = 1
+	o.kept = map[uint64]*call{}
 }
 
 // What may wait in the outbox before submitters have to.
@@ -79,6 +89,7 @@ func (o *outbox) add(ctx context.Context, calls ...*call) error {
 			c.makePromise(tutti.MakeTaskID(o.client, c.n))
 		}
 		o.open.add(c)
+		o.pin(c)
 		o.queue = append(o.queue, c)
 		o.bytes += len(c.msg.Args)
 	}
@@ -132,8 +143,9 @@ func (o *outbox) take(s *sender) (calls []*call, forgets, cancels []tutti.TaskID
 		o.queue = nil
 	}
 	o.bytes -= size
-	forgets, cancels = o.forgets, o.cancels
-	o.forgets, o.cancels, o.sending = nil, nil, true
+	forgets, o.forgets = o.sayable(o.forgets)
+	cancels, o.cancels = o.sayable(o.cancels)
+	o.sending = true
 	if o.waiting > 0 {
 		o.ready.Broadcast()
 	}
@@ -147,14 +159,42 @@ const (
 	forgetBatch = 256 // forgotten results are told together
 )
 
+// sayable splits ids of calls into those that the controller knows by now and those that still
+// wait to be sent; mu is held.
+func (o *outbox) sayable(ids []tutti.TaskID) (now, later []tutti.TaskID) {
+	if len(o.queue) == 0 {
+		return ids, nil
+	}
+	for _, id := range ids {
+		if id.N() < o.queue[0].n {
+			now = append(now, id)
+		} else {
+			later = append(later, id)
+		}
+	}
+	return now, later
+}
+
 // ended takes out the calls that have ended, and gives them, in order, to do.
 func (o *outbox) ended(ends []wire.Outcome, do func(*call, *wire.Outcome)) {
 	calls := make([]*call, len(ends))
+	var frees []func()
 	o.mu.Lock()
 	for i := range ends {
-		calls[i] = o.open.take(ends[i].Task.N())
+		c := o.open.take(ends[i].Task.N())
+		if calls[i] = c; c == nil {
+			continue
+		}
+		if c.users > 0 {
+			o.kept[c.n] = c
+		} else {
+			frees = o.release(c, frees)
+		}
 	}
 	o.mu.Unlock()
+	for _, free := range frees {
+		free()
+	}
 	for i, c := range calls {
 		if c != nil { // nil: its end came twice
 			do(c, &ends[i])
@@ -167,16 +207,31 @@ func (o *outbox) forget(ids ...tutti.TaskID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	before := len(o.forgets)
-	if o.forgets = append(o.forgets, ids...); before < forgetBatch && len(o.forgets) >= forgetBatch {
+	if o.unwanted(ids...); before < forgetBatch && len(o.forgets) >= forgetBatch {
 		o.ready.Broadcast()
 	}
+}
+
+// unwanted is forget for who may wake nobody; mu is held.
+func (o *outbox) unwanted(ids ...tutti.TaskID) {
+	for _, id := range ids {
+		if c := o.find(id.N()); c != nil {
+			c.forgotten = true
+		}
+	}
+	o.forgets = append(o.forgets, ids...)
 }
 
 // cancel queues tasks to be stopped.
 func (o *outbox) cancel(ids ...tutti.TaskID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.cancels = append(o.cancels, ids...)
+	for _, id := range ids {
+		if c := o.open.get(id.N()); c != nil && !c.cancelled {
+			c.cancelled = true
+			o.cancels = append(o.cancels, id)
+		}
+	}
 	o.ready.Broadcast()
 }
 
@@ -189,15 +244,30 @@ func (o *outbox) hold(on bool) {
 }
 
 // again queues everything that has not ended once more, in order, for a controller that was
-// restarted.
+// restarted; and before it what it waits for, though that has ended: a restarted controller knows
+// the results of durable tasks only. The wishes about them are told again too.
 func (o *outbox) again() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue, o.bytes, o.held, o.sending = o.queue[:0:0], 0, false, false
+	o.cancels = nil
+	for _, n := range slices.Sorted(maps.Keys(o.kept)) {
+		o.queue = append(o.queue, o.kept[n])
+	}
 	for _, c := range o.open.calls {
 		if c != nil {
 			o.queue = append(o.queue, c)
-			o.bytes += len(c.msg.Args)
+		}
+	}
+	slices.SortFunc(o.queue, func(a, b *call) int { return cmp.Compare(a.n, b.n) })
+	for _, c := range o.queue {
+		o.bytes += len(c.msg.Args)
+		id := tutti.MakeTaskID(o.client, c.n)
+		if c.cancelled {
+			o.cancels = append(o.cancels, id)
+		}
+		if c.forgotten {
+			o.forgets = append(o.forgets, id)
 		}
 	}
 	o.ready.Broadcast()
@@ -227,9 +297,19 @@ func (o *outbox) close(err error) {
 	if o.closed == nil {
 		o.closed = err
 	}
+	var frees []func()
+	for _, c := range slices.Concat(slices.Collect(maps.Values(o.kept)), open) {
+		if c != nil && c.free != nil {
+			frees = append(frees, c.free)
+		}
+	}
+	clear(o.kept)
 	o.open, o.queue = window{base: o.last + 1}, nil
 	o.ready.Broadcast()
 	o.mu.Unlock()
+	for _, free := range frees {
+		free()
+	}
 	for _, c := range open {
 		if c != nil {
 			c.end(&wire.Outcome{State: tutti.Errored, Fail: wire.PackError(err), Engine: tutti.NoEngine, Node: tutti.NoNode})
@@ -251,12 +331,17 @@ func (w *window) add(c *call) {
 	w.count++
 }
 
-// take removes a call, nil if it is not there.
-func (w *window) take(n uint64) *call {
+// get finds a call, nil if it is not there.
+func (w *window) get(n uint64) *call {
 	if n < w.base || n-w.base >= uint64(len(w.calls)) {
 		return nil
 	}
-	c := w.calls[n-w.base]
+	return w.calls[n-w.base]
+}
+
+// take removes a call, nil if it is not there.
+func (w *window) take(n uint64) *call {
+	c := w.get(n)
 	if c == nil {
 		return nil
 	}
@@ -270,12 +355,7 @@ func (w *window) take(n uint64) *call {
 }
 
 // end settles a call.
-func (c *call) end(o *wire.Outcome) {
-	if c.free != nil {
-		c.free()
-	}
-	c.sink.settle(c.tag, o)
-}
+func (c *call) end(o *wire.Outcome) { c.sink.settle(c.tag, o) }
 
 // sender turns what is queued into messages, for one link.
 type sender struct {
@@ -301,7 +381,8 @@ func (s *sender) run() {
 		}
 		s.room = calls
 		if err := s.send(calls, forgets, cancels); err != nil {
-			return // the link has ended; what was taken is sent again over the next one
+			s.c.box.forget(forgets...)
+			return // the link has ended; calls and cancels are sent again over the next one
 		}
 	}
 }
@@ -406,6 +487,6 @@ func (c *call) makePromise(id tutti.TaskID) {
 	runtime.AddCleanup(p, func(id tutti.TaskID) {
 		box.mu.Lock()
 		defer box.mu.Unlock()
-		box.forgets = append(box.forgets, id)
+		box.unwanted(id)
 	}, id)
 }

@@ -136,7 +136,7 @@ func (c *Controller) submit(cl *client, m *wire.Submit) {
 	}
 	news := make([]sched.NewTask, 0, len(m.Tasks))
 	for i := range m.Tasks {
-		if n, ok := c.take(cl, &m.Tasks[i]); ok {
+		if n, ok := c.take(cl, &m.Tasks[i], news); ok {
 			news = append(news, n)
 		}
 	}
@@ -148,8 +148,8 @@ func (c *Controller) submit(cl *client, m *wire.Submit) {
 }
 
 // take makes the record of one task. A task that is known already was sent again by a client that
-// was not sure; if it has ended, its end is told again.
-func (c *Controller) take(cl *client, t *wire.Task) (n sched.NewTask, ok bool) {
+// was not sure; if it has ended, its end is told again. before are those of the same message.
+func (c *Controller) take(cl *client, t *wire.Task, before []sched.NewTask) (n sched.NewTask, ok bool) {
 	id := tutti.MakeTaskID(cl.id, t.N)
 	if r := c.record(id); r != nil {
 		if r.state.Final() {
@@ -164,12 +164,36 @@ func (c *Controller) take(cl *client, t *wire.Task) (n sched.NewTask, ok bool) {
 	}
 	r := &record{work: w, args: t.Args, blobs: t.Blobs}
 	if w.work.Durable {
-		if err := c.rec.submitted(id, t, w); err != nil {
+		err := c.lasts(t, before)
+		if err == nil {
+			err = c.rec.submitted(id, t, w)
+		}
+		if err != nil {
 			cl.tell(failed(id, err))
 			return n, false
 		}
 	}
 	return c.enter(id, r, t), true
+}
+
+// lasts reports a durable task that waits for one which is not: after a restart it would wait for
+// something that nobody knows.
+func (c *Controller) lasts(t *wire.Task, before []sched.NewTask) error {
+	for _, list := range [][]tutti.TaskID{t.Deps, t.After} {
+		for _, id := range list {
+			r := c.record(id)
+			for i := 0; r == nil && i < len(before); i++ {
+				if before[i].ID == id {
+					r = before[i].Tag.(*record)
+				}
+			}
+			if r != nil && !r.work.work.Durable {
+				return tutti.Errorf("submit", tutti.Invalid, "the task is durable, but waits for task %v, which is not", id).
+					WithHint("make both durable")
+			}
+		}
+	}
+	return nil
 }
 
 // enter counts what a new record refers to, and makes what the scheduler is told.

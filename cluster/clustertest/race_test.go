@@ -1,0 +1,6 @@
+//go:build race
+
+package clustertest_test
+
+// Under the race detector everything takes ten times as long.
+const defaultScenes = 40
