@@ -68,7 +68,8 @@ func measureMemory(ctx context.Context, r *run) error {
 // known waits until the controller has a task.
 func (o *opened) known(ctx context.Context, id tutti.TaskID) error {
 	for {
-		if _, err := o.Explain(ctx, id); err == nil || tutti.KindOf(err) != tutti.NotFound {
+		_, err := o.Explain(ctx, id)
+		if kind := tutti.KindOf(err); err == nil || kind != tutti.NotFound && kind != tutti.Expired {
 			return err
 		}
 		select {
