@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
 var sum = tutti.Func("cluster.sum", func(_ context.Context, x []float64) (float64, error) {
@@ -98,5 +99,17 @@ func TestDirectView(t *testing.T) {
 	}
 	if text, err := c.Stacks(ctx, 1); err != nil || !strings.Contains(text, "goroutine") {
 		t.Error(text, err)
+	}
+}
+
+// Without a store on the client's host a value travels inside a message, which has its limit.
+func TestTooLargeForMessage(t *testing.T) {
+	c := &Client{data: &plane{}}
+	for size, want := range map[int]error{1 << 20: nil, wire.DefaultMaxFrame: tutti.Invalid} {
+		args := []tutti.Arg{{Value: tutti.Value{Codec: tutti.RawUint8, Data: make([]byte, size)}}}
+		err := c.fill(context.Background(), new(call), &tutti.Task{Work: &tutti.Work{Func: sum.Name()}, Args: args})
+		if !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 }

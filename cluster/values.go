@@ -29,8 +29,16 @@ func (c *Client) fill(ctx context.Context, cl *call, t *tutti.Task) error {
 	}
 	cl.msg.Args, err = wire.PackArgs(nil, args)
 	cl.msg.Deps, cl.msg.After, cl.msg.Follow = t.Deps, t.After, t.Follow
+	if n := len(cl.msg.Args); err == nil && n > mostInside {
+		err = tutti.Errorf("submit", tutti.Invalid, "arguments of %s do not fit into a message, and this host has no blob store of the cluster", tutti.FormatBytes(int64(n))).
+			WithHint("run an agent on this host: `tutti agent`")
+	}
 	return err
 }
+
+// mostInside is how much of arguments travels inside a message, with room for all else that the
+// message may hold: one that is too long for the link would hold up everything behind it.
+const mostInside = wire.DefaultMaxFrame - 1<<20
 
 // layOut puts the large values among args into blobs.
 func (c *Client) layOut(ctx context.Context, cl *call, args []tutti.Arg) ([]tutti.Arg, error) {

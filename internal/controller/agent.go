@@ -210,18 +210,20 @@ func (c *Controller) nodeLost(a *agent, why string) {
 // agentDone takes in ends of runs. Once the scheduler has said which of them count, their results
 // are put into the records, and only then is done what it wants: a Finish finds its value.
 func (c *Controller) agentDone(a *agent, m *wire.Done) {
-	ev := sched.Done{Node: a.node, Results: make([]sched.Result, len(m.Results))}
+	results := c.results[:0]
 	for i := range m.Results {
 		r := &m.Results[i]
-		ev.Results[i] = sched.Result{
+		end := sched.Result{
 			Run: r.Run, Kind: sched.Ending(r.Ending), Took: time.Duration(r.Took),
 			Blob: !r.Value.Ref.IsZero(), Size: r.Value.Size(),
 		}
 		if f := r.Fail; f != nil {
-			ev.Results[i].Reason = f.Error().Error()
+			end.Reason = f.Error().Error()
 		}
+		results = append(results, end)
 	}
-	actions := c.think(ev)
+	c.results = results
+	actions := c.think(sched.Done{Node: a.node, Results: results})
 	for i := range m.Results {
 		c.takeResult(a, &m.Results[i])
 	}

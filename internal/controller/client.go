@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"sync"
 	"time"
 
 	"github.com/tutti-hpc/tutti"
@@ -134,7 +135,7 @@ func (c *Controller) submit(cl *client, m *wire.Submit) {
 		}
 		cl.works[w.No] = known
 	}
-	news := make([]sched.NewTask, 0, len(m.Tasks))
+	news := c.news[:0]
 	for i := range m.Tasks {
 		if n, ok := c.take(cl, &m.Tasks[i], news); ok {
 			news = append(news, n)
@@ -145,6 +146,26 @@ func (c *Controller) submit(cl *client, m *wire.Submit) {
 	}
 	c.publish(tutti.Event{Kind: tutti.TasksSubmitted, Client: cl.id, Task: news[0].ID, Count: len(news), Text: news[0].Class.Label, Engine: tutti.NoEngine, Node: tutti.NoNode})
 	c.step(sched.Submit{Client: cl.id, Tasks: news})
+	clear(news)
+	if cap(news) <= 4*batchTasks {
+		c.news = news
+	}
+}
+
+// batchTasks is how many tasks a message of ours has at most.
+const batchTasks = 1024
+
+// submits are messages that were taken in, to be decoded into again: their tasks are copied out of
+// them, and would otherwise be half of what a queue costs, as garbage.
+var submits = sync.Pool{New: func() any { return new(wire.Submit) }}
+
+// usedUp gives a message back. Nothing of it may be seen in the next one, into which others' tasks
+// are decoded.
+func usedUp(m *wire.Submit) {
+	clear(m.Works)
+	clear(m.Tasks)
+	*m = wire.Submit{Works: m.Works[:0], Tasks: m.Tasks[:0]}
+	submits.Put(m)
 }
 
 // take makes the record of one task. A task that is known already was sent again by a client that

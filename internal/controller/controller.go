@@ -87,7 +87,9 @@ type Controller struct {
 	dirtyA   []*agent
 	timer    *time.Timer
 	since    time.Time
-	now      time.Time // of what the loop is doing
+	now      time.Time       // of what the loop is doing
+	news     []sched.NewTask // memory for those of one message
+	results  []sched.Result  // the same
 	ballast  []byte
 	pools    map[string]*pool
 	watching bool     // a look at the pools is due

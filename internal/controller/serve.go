@@ -73,7 +73,13 @@ var fromAgent map[uint16]decoder[*agent]
 
 func init() { // not in the declarations: the handlers refer back to the tables
 	fromClient = map[uint16]decoder[*client]{
-		wire.KindSubmit: row(func(c *Controller, cl *client, m *wire.Submit) { c.submit(cl, m) }),
+		wire.KindSubmit: {
+			make: func() msgp.Unmarshaler { return submits.Get().(*wire.Submit) },
+			take: func(c *Controller, cl *client, m msgp.Unmarshaler) {
+				c.submit(cl, m.(*wire.Submit))
+				usedUp(m.(*wire.Submit))
+			},
+		},
 		wire.KindCancel: row(func(c *Controller, cl *client, m *wire.Cancel) { c.cancel(cl, m) }),
 		wire.KindForget: row(func(c *Controller, cl *client, m *wire.Forget) { c.forget(m.Tasks) }),
 		wire.KindAsk:    row(func(c *Controller, cl *client, m *wire.Ask) { c.asked(asker{client: cl, link: cl.link}, m) }),
