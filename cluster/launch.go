@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -184,7 +185,7 @@ func opAndText(err error) (op, text string) {
 func (r *Running) Gone(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond) // no descriptor tells of the end of a process that is not our child, everywhere
 	defer tick.Stop()
-	for r.Alive() {
+	for r.Alive() || lingers(r.Pid) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -192,6 +193,13 @@ func (r *Running) Gone(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lingers reports whether threads of a process that was killed are still ending: until then its
+// files and sockets are open.
+func lingers(pid int) bool {
+	threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	return err == nil && len(threads) > 1 && birth(pid) == ""
 }
 
 // Signal sends a signal to a process of this host, if it is still the one that wrote itself down.

@@ -31,7 +31,7 @@ func TestControllerKilled(t *testing.T) {
 	w.must("wait", before)
 	job := w.must("submit", "-q", "--shell", atGate)
 	pass := g.reached()
-	waiter := w.waiting("wait", before, job)
+	waiter, _ := w.waiting("wait", before, job)
 	w.kill("default", "controller")
 	w.shows(`default +dead`, "status")
 	w.fails(1, `has died \(process \d+\)\nhint: .tutti start`, "jobs")
@@ -48,6 +48,27 @@ func TestControllerKilled(t *testing.T) {
 	}
 	w.shows(`(?m)^starts +2$`, "status", "default")
 	w.shows("has stopped", "stop")
+}
+
+// A client dies with the controller. The next controller waits a while for it; the end of a job that
+// it hears of meanwhile is not lost.
+func TestControllerAndClientKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must("start", "--cores=2")
+	g := w.gate("gate")
+	wait, kill := w.waiting("submit", "--wait", "--shell", "echo up; exec sleep 1000")
+	job := w.must("submit", "-q", "--shell", atGate)
+	pass := g.reached()
+	w.kill("default", "controller")
+	kill()
+	wait()
+	w.must("start")
+	pass()
+	w.fails(5, "", "wait", job)
+	if n := w.lines("runs"); n != 1 {
+		t.Errorf("the job ran %d times", n)
+	}
 }
 
 // Both are killed: the job begins anew.

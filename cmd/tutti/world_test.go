@@ -108,7 +108,7 @@ func (w *world) exec(name string, args ...string) result {
 }
 
 // waiting starts a tutti, waits until it has printed a line, and returns what waits for its end.
-func (w *world) waiting(args ...string) (status func() int) {
+func (w *world) waiting(args ...string) (status func() int, kill func()) {
 	w.t.Helper()
 	cmd := exec.Command(w.bin, args...)
 	cmd.Env = w.env
@@ -127,7 +127,7 @@ func (w *world) waiting(args ...string) (status func() int) {
 		_, _ = io.Copy(io.Discard, lines)
 		_ = cmd.Wait()
 		return cmd.ProcessState.ExitCode()
-	}
+	}, func() { _ = cmd.Process.Kill() }
 }
 
 // must is tutti that has to end well, and gives what it printed.
@@ -184,14 +184,16 @@ func (w *world) kill(cluster, part string) {
 	w.until("the "+part+" is gone", func() bool { return !lives(pid) })
 }
 
-// lives reports whether a process is there; one that is dead and not collected is not.
+// lives reports whether a process is there. One that is dead and not collected is not, unless
+// threads of it are still ending: they have its files open.
 func lives(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return false
 	}
 	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')'):]), " ")
-	return !strings.HasPrefix(rest, "Z")
+	threads, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	return !strings.HasPrefix(rest, "Z") || len(threads) > 1
 }
 
 // until waits for a state of the system that nothing else tells of.
