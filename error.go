@@ -120,14 +120,15 @@ func (e *Error) Error() string {
 	if b.Len() > 0 {
 		b.WriteString(": ")
 	}
-	switch {
-	case e.Err == nil:
+	if e.Err == nil {
 		b.WriteString(e.Kind.String())
-	case e.Kind == Other || e.Kind == Failed || strings.Contains(e.Err.Error(), e.Kind.String()):
-		b.WriteString(e.Err.Error())
-	default:
-		fmt.Fprintf(&b, "%v: %v", e.Kind, e.Err)
+		return b.String()
 	}
+	cause := e.Err.Error() // once: a chain is as long as it is deep, and no longer
+	if e.Kind != Other && e.Kind != Failed && !strings.Contains(cause, e.Kind.String()) {
+		b.WriteString(e.Kind.String() + ": ")
+	}
+	b.WriteString(cause)
 	return b.String()
 }
 

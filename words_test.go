@@ -39,6 +39,17 @@ func TestErrorsAreKinds(t *testing.T) {
 	}
 }
 
+// The text of a deep chain is made in time proportional to its depth.
+func TestDeepErrors(t *testing.T) {
+	err := error(errors.New("cause"))
+	for range 10_000 {
+		err = E("", Lost, err)
+	}
+	if got := err.Error(); got != "lost: cause" {
+		t.Errorf("%.100s", got)
+	}
+}
+
 func TestTaskIDs(t *testing.T) {
 	id := MakeTaskID(7, 12)
 	if id.String() != "7.12" || id.Client() != 7 || id.N() != 12 {

@@ -96,7 +96,7 @@ func TestErrorsTravel(t *testing.T) {
 	if PackError(nil).Error() != nil {
 		t.Error("no error became one")
 	}
-	if err := PackError(context.Canceled).Error(); !errors.Is(err, tutti.Canceled) || err.Error() != "canceled: context canceled" {
+	if err := PackError(context.Canceled).Error(); !errors.Is(err, tutti.Canceled) || err.Error() != "context canceled" {
 		t.Error(err)
 	}
 	deep := error(inner)
