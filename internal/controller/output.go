@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/wire"
@@ -31,11 +32,26 @@ type stream struct {
 	end     int64    // bytes printed so far
 	file    *os.File // with a folder
 	ended   bool
+	anew    bool // its file, if there is one, is an older run's
 }
 
+// init finds the files of an earlier life, so that they are dropped with their tasks.
 func (o *outputs) init(dir string) {
-	if o.streams = map[streamKey]*stream{}; dir != "" {
-		o.dir = filepath.Join(dir, "output")
+	o.streams = map[streamKey]*stream{}
+	if dir == "" {
+		return
+	}
+	o.dir = filepath.Join(dir, "output")
+	files, _ := os.ReadDir(o.dir) // none at the first start
+	for _, f := range files {
+		ext := filepath.Ext(f.Name())
+		number := uint8(1)
+		if ext == ".err" {
+			number = 2
+		}
+		if id, err := tutti.ParseTaskID(strings.TrimSuffix(f.Name(), ext)); err == nil {
+			o.streams[streamKey{id, number}] = &stream{ended: true}
+		}
 	}
 }
 
@@ -57,7 +73,7 @@ func (o *outputs) write(m *wire.Output) error {
 	}
 	if s == nil || s.attempt < m.Run.Attempt {
 		s.close()
-		s = &stream{attempt: m.Run.Attempt}
+		s = &stream{attempt: m.Run.Attempt, anew: m.Offset == 0}
 		o.streams[k] = s
 	}
 	s.ended = s.ended || m.End
@@ -79,7 +95,12 @@ func (o *outputs) writeFile(k streamKey, s *stream, m *wire.Output) error {
 		if err := os.MkdirAll(o.dir, 0o700); err != nil {
 			return tutti.E("keep output", tutti.KindOf(err), err)
 		}
-		f, err := os.OpenFile(o.path(k), os.O_CREATE|os.O_RDWR, 0o600)
+		flags := os.O_CREATE | os.O_RDWR
+		if s.anew {
+			flags |= os.O_TRUNC
+		}
+		s.anew = false
+		f, err := os.OpenFile(o.path(k), flags, 0o600)
 		if err != nil {
 			return tutti.E("keep output", tutti.KindOf(err), err)
 		}
@@ -139,7 +160,7 @@ func (o *outputs) drop(id tutti.TaskID) {
 			s.close()
 			delete(o.streams, k)
 			if o.dir != "" {
-				os.Remove(o.path(k))
+				_ = os.Remove(o.path(k)) // a stream that printed nothing has none
 			}
 		}
 	}
