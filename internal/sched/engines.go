@@ -30,6 +30,7 @@ type engine struct {
 	slot    *slot
 	line    line // targeted tasks that are ready
 	wanting bool // idle, and the node has no room for what is first in its line
+	lent    bool // idle, and its line waits because a gang is gathered
 	deaths  int  // in a row, without a run that ended well between
 	why     string
 	timer   timer
@@ -77,8 +78,9 @@ func (s *State) idle(e *engine) {
 	c.idle++
 }
 
-// unidle takes it out again.
+// unidle takes it out again, if it is there.
 func (s *State) unidle(e *engine) {
+	e.lent = false
 	c := e.node.crew(e.prog)
 	if e.prev != nil {
 		e.prev.next = e.next

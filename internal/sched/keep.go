@@ -101,6 +101,7 @@ func (s *State) keepFor(c *client, r ref, sh *shape) {
 	for _, cand := range list[:want] {
 		cand.n.keeper = r
 		c.kept = append(c.kept, cand.n)
+		s.kicks = append(s.kicks, cand.n) // engines that wait for room for their own tasks are the gang's
 		s.update(cand.n)
 	}
 }

@@ -62,7 +62,7 @@ func (v *verifier) crews(n *node) {
 		c := &n.crews[i]
 		count := 0
 		for e := c.first; e != nil; e = e.next {
-			v.hold(e.state == engineIdle && e.node == n && e.prog == c.prog && e.line.n == 0, "engine %d is not idle", e.id)
+			v.hold(e.state == engineIdle && e.node == n && e.prog == c.prog && (e.line.n == 0 || e.lent), "engine %d is not idle", e.id)
 			v.hold(e.next == nil || e.next.prev == e, "engine %d has lost its place", e.id)
 			count++
 		}
@@ -71,7 +71,7 @@ func (v *verifier) crews(n *node) {
 		for _, e := range n.engines {
 			if e.prog == c.prog {
 				total++
-				if e.state == engineIdle && e.line.n == 0 {
+				if e.state == engineIdle && (e.line.n == 0 || e.lent) {
 					free++
 				}
 			}

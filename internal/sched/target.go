@@ -7,14 +7,24 @@ import (
 	"github.com/tutti-hpc/tutti"
 )
 
-// startTargeted starts what is first in the line of an engine that is free and stands in no list.
-// If the node has no room for it, nothing else is begun there before.
+// startTargeted starts what is first in the line of an engine that is free. If the node has no room
+// for it, nothing else is begun there before. While a gang is gathered it is the gang's turn: the
+// engine stands with those that are idle, and what is meant for it alone comes afterwards. Were it
+// kept apart, gang and engine would wait for each other.
 func (s *State) startTargeted(e *engine) {
 	n := e.node
+	s.unidle(e)
+	if !n.drained && s.gangHolds(n, e.prog) {
+		s.setWanting(e, false)
+		s.idle(e)
+		e.lent = true
+		s.update(n)
+		return
+	}
 	r := s.first(&e.line)
 	t := s.tasks.at(r)
 	sh := t.kind.shape
-	if n.drained || s.gangHolds(n, e.prog) || !n.free.covers(sh.need) {
+	if n.drained || !n.free.covers(sh.need) {
 		want := !n.drained && !n.free.covers(sh.need)
 		if want != e.wanting {
 			s.setWanting(e, want)
@@ -94,6 +104,7 @@ func (s *State) unaim(r ref, t *task) {
 		return
 	}
 	s.setWanting(e, false)
+	s.unidle(e)
 	if e.line.n > 0 {
 		s.startTargeted(e)
 	} else {
