@@ -89,7 +89,12 @@ func (l *Link) dialUntil(ctx context.Context, once bool) error {
 	for wait := l.cfg.RetryMin; ; wait = min(2*wait, l.cfg.RetryMax) {
 		err := l.dial(ctx)
 		var final *finalError
-		if err == nil || once || errors.As(err, &final) {
+		if errors.As(err, &final) && final.code == refusedFenced && !l.dialler.joined {
+			// The welcome never came, and the server has given that session up since: nothing was
+			// said in it, so another will do.
+			l.local.Session, final = NewSession(), nil
+		}
+		if err == nil || once || final != nil {
 			return err
 		}
 		l.mu.Lock()
