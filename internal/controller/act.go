@@ -124,7 +124,12 @@ func (c *Controller) finish(f *sched.Finish) {
 // reported if it did, else what the scheduler knows.
 func (c *Controller) explainEnd(r *record, f *sched.Finish) {
 	if r.last != nil && r.last.Run == f.Run && r.last.Fail != nil {
-		return
+		// A run that was stopped may end in any way: its engine may have died of something else
+		// in the meantime. What counts is why it was stopped.
+		stopped := f.State == tutti.Stopped || f.Kind == tutti.Timeout
+		if !stopped || tutti.KindOf(r.last.Fail.Error()) == f.Kind {
+			return
+		}
 	}
 	op := "run task"
 	if r.work.work.Func != "" {
