@@ -107,6 +107,10 @@ func (c *Controller) clientLeft(cl *client, l *wire.Link) {
 	}
 	cl.link = nil
 	c.dropWaits(cl)
+	if l.Stats().Received == 0 && tutti.KindOf(l.Err()) == tutti.Lost {
+		cl.away = c.now // perhaps our welcome never came, and it tries again
+		return
+	}
 	c.clientGone(cl)
 }
 
