@@ -43,6 +43,7 @@ type question struct {
 // join opens the first link and starts to keep it.
 func (c *Client) join(ctx context.Context) error {
 	c.box.init()
+	c.box.returns = c.door.Again
 	c.asks = map[uint64]*question{}
 	c.quit, c.done = make(chan struct{}), make(chan struct{})
 	link, err := c.connect(ctx)
@@ -77,7 +78,7 @@ func (c *Client) connect(ctx context.Context) (*wire.Link, error) {
 		err = wire.Unpack(m, &w)
 	}
 	if err == nil && c.welcome.Life != "" && (w.Life != c.welcome.Life || w.Client != c.welcome.Client) {
-		err = tutti.Errorf("join cluster", tutti.Lost, "the cluster %s was started afresh and does not know this client any more", w.Cluster).
+		err = tutti.Errorf("join cluster", tutti.Expired, "the cluster %s was started afresh and does not know this client any more", w.Cluster).
 			WithHint("durable tasks go on: see `tutti jobs`")
 	}
 	if err != nil {
@@ -161,7 +162,7 @@ func (c *Client) comeBack(ctx context.Context, err error) (*wire.Link, error) {
 		return nil, tutti.Errorf("use cluster", tutti.Closed, "the client was closed")
 	default:
 	}
-	if !c.door.Again || tutti.KindOf(err) != tutti.Lost && tutti.KindOf(err) != tutti.Closed || errors.Is(err, wire.ErrFenced) {
+	if !c.door.Again || !passes(err) || errors.Is(err, wire.ErrFenced) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -175,11 +176,34 @@ func (c *Client) comeBack(ctx context.Context, err error) (*wire.Link, error) {
 	}()
 	c.warn("the controller is away; waiting for it to come back (start it again with `tutti start`)")
 	c.door.Link.Patience = returnPatience
-	link, again := c.connect(ctx)
-	if again != nil {
-		return nil, tutti.Errorf("use cluster", tutti.Lost, "%w; coming back: %w", err, again)
+	for until := time.Now().Add(returnPatience); ; {
+		link, again := c.connect(ctx)
+		if again == nil {
+			return link, nil
+		}
+		// The one that had come back may die before it has said welcome.
+		if !passes(again) || time.Now().After(until) || !pause(ctx) {
+			return nil, tutti.Errorf("use cluster", tutti.Lost, "%v; coming back: %w", err, again)
+		}
 	}
-	return link, nil
+}
+
+// passes reports whether an error says no more than that a controller has gone.
+func passes(err error) bool {
+	k := tutti.KindOf(err)
+	return k == tutti.Lost || k == tutti.Closed
+}
+
+// pause waits a little before the next try; false if ctx has ended.
+func pause(ctx context.Context) bool {
+	t := time.NewTimer(100 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // returnPatience is how long a client of a detached cluster waits for a controller that has died

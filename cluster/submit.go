@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"runtime"
@@ -27,12 +26,15 @@ type call struct {
 	tag  uint64
 	free func() // gives up the blobs that its arguments lie in, nil if there are none
 
-	promised *Client // its sink is a promise, made when the number is known
+	promised *Client        // its sink is a promise, made when the number is known
+	made     *tutti.Promise // until the submitter has it
 
 	// Guarded by the outbox's mutex.
-	users     int32 // calls that wait for its end, or have and may have to be sent again
-	cancelled bool  // somebody wants it to stop
-	forgotten bool  // nobody wants its result but its users
+	users     int32  // calls that need its result and are not over themselves
+	life      uint32 // of the controller to which it was sent, see outbox.life
+	queued    bool
+	cancelled bool // somebody wants it to stop
+	forgotten bool // nobody wants its result but its users
 }
 
 // outbox is what waits to be sent, and what has been sent and not ended. Its mutex guards all.
@@ -42,7 +44,9 @@ type outbox struct {
 	queue   []*call
 	bytes   int              // of arguments in queue
 	open    window           // tasks that have not ended
-	kept    map[uint64]*call // tasks that have, and are needed by some that have not
+	kept    map[uint64]*call // tasks that have, and may have to be sent again
+	life    uint32           // counts the controllers that this client has come to
+	returns bool             // a controller that has died may come back
 	client  tutti.ClientID
 	last    uint64 // number of the newest task
 	forgets []tutti.TaskID
@@ -57,6 +61,7 @@ func (o *outbox) init() {
 	o.ready.L = &o.mu
 	o.open.base = 1
 	o.kept = map[uint64]*call{}
+	o.life = 1
 }
 
 // What may wait in the outbox before submitters have to.
@@ -89,9 +94,8 @@ func (o *outbox) add(ctx context.Context, calls ...*call) error {
 			c.makePromise(tutti.MakeTaskID(o.client, c.n))
 		}
 		o.open.add(c)
-		o.pin(c)
-		o.queue = append(o.queue, c)
-		o.bytes += len(c.msg.Args)
+		o.needs(c, func(d *call) { d.users++ })
+		o.enqueue(c)
 	}
 	if wake {
 		o.ready.Broadcast()
@@ -131,11 +135,13 @@ func (o *outbox) take(s *sender) (calls []*call, forgets, cancels []tutti.TaskID
 	if o.closed != nil || s.over {
 		return nil, nil, nil, false
 	}
+	o.drop()
 	size := 0
 	calls = s.room[:0]
 	for len(o.queue) > 0 && len(calls) < sendCalls && size < sendBytes {
 		c := o.queue[0]
 		o.queue = o.queue[1:]
+		c.queued = false
 		size += len(c.msg.Args)
 		calls = append(calls, c)
 	}
@@ -166,10 +172,10 @@ func (o *outbox) sayable(ids []tutti.TaskID) (now, later []tutti.TaskID) {
 		return ids, nil
 	}
 	for _, id := range ids {
-		if id.N() < o.queue[0].n {
-			now = append(now, id)
-		} else {
+		if c := o.find(id.N()); c != nil && c.queued {
 			later = append(later, id)
+		} else {
+			now = append(now, id)
 		}
 	}
 	return now, later
@@ -185,7 +191,7 @@ func (o *outbox) ended(ends []wire.Outcome, do func(*call, *wire.Outcome)) {
 		if calls[i] = c; c == nil {
 			continue
 		}
-		if c.users > 0 {
+		if c.users > 0 || o.mayNeed(c) {
 			o.kept[c.n] = c
 		} else {
 			frees = o.release(c, frees)
@@ -244,30 +250,15 @@ func (o *outbox) hold(on bool) {
 }
 
 // again queues everything that has not ended once more, in order, for a controller that was
-// restarted; and before it what it waits for, though that has ended: a restarted controller knows
-// the results of durable tasks only. The wishes about them are told again too.
+// restarted, each after what it needs. The wishes about them are told again too.
 func (o *outbox) again() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queue, o.bytes, o.held, o.sending = o.queue[:0:0], 0, false, false
-	o.cancels = nil
-	for _, n := range slices.Sorted(maps.Keys(o.kept)) {
-		o.queue = append(o.queue, o.kept[n])
-	}
+	o.life++
+	o.queue, o.bytes, o.held, o.sending, o.cancels = o.queue[:0:0], 0, false, false, nil
 	for _, c := range o.open.calls {
 		if c != nil {
-			o.queue = append(o.queue, c)
-		}
-	}
-	slices.SortFunc(o.queue, func(a, b *call) int { return cmp.Compare(a.n, b.n) })
-	for _, c := range o.queue {
-		o.bytes += len(c.msg.Args)
-		id := tutti.MakeTaskID(o.client, c.n)
-		if c.cancelled {
-			o.cancels = append(o.cancels, id)
-		}
-		if c.forgotten {
-			o.forgets = append(o.forgets, id)
+			o.enqueue(c)
 		}
 	}
 	o.ready.Broadcast()
@@ -354,8 +345,12 @@ func (w *window) take(n uint64) *call {
 	return c
 }
 
-// end settles a call.
-func (c *call) end(o *wire.Outcome) { c.sink.settle(c.tag, o) }
+// end settles a call, and lets go of who waited for that.
+func (c *call) end(o *wire.Outcome) {
+	to := c.sink
+	c.sink = nil
+	to.settle(c.tag, o)
+}
 
 // sender turns what is queued into messages, for one link.
 type sender struct {
@@ -474,15 +469,19 @@ type promiseSink struct{ *tutti.Promise }
 
 func (p promiseSink) settle(_ uint64, o *wire.Outcome) { p.Complete(outcomeOf(p.ID(), o)) }
 
-// promise is the promise that add made.
-func (c *call) promise() *tutti.Promise { return c.sink.(promiseSink).Promise }
+// promise hands out the promise that add made; the call itself must not keep it alive.
+func (c *call) promise() *tutti.Promise {
+	p := c.made
+	c.made = nil
+	return p
+}
 
 // makePromise gives a call its promise. When nobody holds the promise any more, the controller
 // need not keep the result; that is told with whatever is sent next, because a cleanup may not
 // wake a goroutine of a test's bubble.
 func (c *call) makePromise(id tutti.TaskID) {
 	p := tutti.NewPromise(id, keeper{c.promised})
-	c.sink = promiseSink{p}
+	c.sink, c.made = promiseSink{p}, p
 	box := &c.promised.box
 	runtime.AddCleanup(p, func(id tutti.TaskID) {
 		box.mu.Lock()
