@@ -23,6 +23,7 @@ import (
 
 var (
 	sceneSeed  = flag.Uint64("scene", 0, "run the scene of this seed alone, and tell what happens")
+	sceneFirst = flag.Uint64("first", 1, "the seed of the first of them")
 	sceneCount = flag.Int("scenes", defaultScenes, "how many scenes TestScenes runs")
 )
 
@@ -33,8 +34,9 @@ func TestScenes(t *testing.T) {
 		playScene(t, *sceneSeed)
 		return
 	}
-	for seed := range uint64(*sceneCount) {
-		t.Run(fmt.Sprint(seed+1), func(t *testing.T) { playScene(t, seed+1) })
+	for i := range uint64(*sceneCount) {
+		seed := *sceneFirst + i
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { playScene(t, seed) })
 	}
 }
 
@@ -68,6 +70,7 @@ type scene struct {
 	items []*item
 	keys  uint64
 	guest []*guest
+	story []string
 }
 
 // guest is a client with what it waits for.
@@ -85,10 +88,9 @@ type item struct {
 	id     tutti.TaskID
 	cancel func()
 	why    func() string
-	expect func(error) bool // of an error: does it fit
 
 	mu    sync.Mutex
-	allow []tutti.Kind // errors that became possible
+	allow []tutti.Kind // errors that are possible, or became so
 	ended bool
 }
 
@@ -119,16 +121,22 @@ func newScene(t *testing.T, seed uint64, dir string) *scene {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Hour)
 	t.Cleanup(cancel)
 	s.ctx = ctx
+	t.Cleanup(func() {
+		if t.Failed() || *sceneSeed != 0 {
+			t.Log("what happened:\n" + strings.Join(s.story, "\n"))
+		}
+	})
 	s.c = clustertest.Start(t, s.spec)
 	s.tell("%d nodes with %d engines, blobs %v, journal %v", s.spec.Nodes, engines, s.spec.Blobs, s.spec.Dir != "")
 	return s
 }
 
-// tell says what happens, to who watches one scene.
+// tell notes what happens: it is told if the scene fails, since the next time it may go well.
 func (s *scene) tell(format string, args ...any) {
-	if *sceneSeed != 0 {
-		s.t.Logf("%8.3f  "+format, append([]any{time.Since(s.began).Seconds()}, args...)...)
-	}
+	line := fmt.Sprintf("%8.3f  "+format, append([]any{time.Since(s.began).Seconds()}, args...)...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.story = append(s.story, line)
 }
 
 // play lets guests work and misfortunes befall them, then sees to it that all can end.
@@ -380,13 +388,8 @@ func (w *worker) sum() {
 	}
 	f := tutti.SubmitArgs[uint64](w.ctx, w.guest.Balanced(), fnSum.Name(), func() (tutti.Arg, error) { return arg, nil },
 		w.opts(tutti.After(after...), tutti.Follow(after...))...)
-	i := watch(w, "sum", f, func(v uint64) bool { return v == want })
-	// If one of the values is cancelled this cannot end well. And a value that was forgotten
-	// because too many were kept cannot be named any more.
-	i.allow = append(i.allow, tutti.Dependency)
-	if w.spec.Controller != nil {
-		i.allow = append(i.allow, tutti.Expired, tutti.NotFound)
-	}
+	// If one of the values is cancelled this cannot end well.
+	watch(w, "sum", f, func(v uint64) bool { return v == want }, append(w.scarce(), tutti.Dependency)...)
 }
 
 // orphan depends on a task that fails.
@@ -396,7 +399,7 @@ func (w *worker) orphan() {
 	}
 	arg := tutti.Arg{Items: []tutti.Arg{{From: w.failed[w.rng.IntN(len(w.failed))].ID()}}}
 	f := tutti.SubmitArgs[uint64](w.ctx, w.guest.Balanced(), fnSum.Name(), func() (tutti.Arg, error) { return arg, nil }, w.opts()...)
-	watch(w, "orphan", f, nil, tutti.Dependency)
+	watch(w, "orphan", f, nil, append(w.scarce(), tutti.Dependency)...)
 }
 
 func (w *worker) overtime() {
