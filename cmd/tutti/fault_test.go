@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/shm"
 )
 
 // atGate is a job that writes a line into runs, stands at a gate, and ends with status 5.
@@ -261,7 +262,7 @@ func TestUnreadableProfile(t *testing.T) {
 	w.fails(1, `runs on elsewhere.invalid and does not listen`, "submit", "-c", "alien", "--", "true")
 	w.fails(1, `^tutti: start: exists already: .*elsewhere.invalid`, "start", "-c", "alien")
 	w.shows(`(?s)alien +on another host.*torn +unreadable`, "status")
-	w.shows(`removed: torn: unreadable`, "clean")
+	w.shows(`removed: torn: unreadable`, "clean", "--cluster=torn")
 	w.must("start", "-c", "torn", "--cores=1")
 	w.shows("^fine$", "submit", "-c", "torn", "-w", "-q", "--", "echo", "fine")
 }
@@ -293,6 +294,38 @@ func TestClean(t *testing.T) {
 	if left := w.processes(); len(left) > 0 {
 		t.Errorf("processes %v are left", left)
 	}
+}
+
+// Of the machine clean finds shared memory whose owner is gone, and sockets outside of any profile.
+// It is only looked for here: what others have left is not ours to remove in a test.
+func TestCleanMachine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	name, err := shm.NewName("clitest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(name, "-")
+	parts[5], parts[6] = "4194304", "1" // a process number that Linux does not give
+	segment := filepath.Join(shm.DefaultDir, strings.Join(parts, "-"))
+	if err := os.WriteFile(segment, []byte("left"), 0o600); err != nil {
+		t.Skipf("no shared memory: %v", err)
+	}
+	defer os.Remove(segment)
+	dir := filepath.Join(w.dir, "run", "tutti-"+strconv.Itoa(os.Getuid())+"-0123456789ab")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "controller.sock")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.SetUnlinkOnClose(false)
+	if out := w.must("clean", "--dry-run"); !strings.Contains(out, segment) || strings.Contains(out, dir) {
+		t.Errorf("while somebody listens:\n%s", out)
+	}
+	ln.Close()
+	w.shows("sockets at which nobody listens: "+dir, "clean", "--dry-run")
 }
 
 // Agents join over the network with a key, and with no other; a controller that was killed listens

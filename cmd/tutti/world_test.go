@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "4") // they wait for other processes more than they compute
 	dir, err := os.MkdirTemp("", "tutti-cmd-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -63,7 +65,7 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	w.env = []string{
-		"PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "GORACE=halt_on_error=1",
+		"PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "GORACE=halt_on_error=1 atexit_sleep_ms=0",
 		"XDG_CONFIG_HOME=" + dir + "/config", "XDG_STATE_HOME=" + dir + "/state", "XDG_RUNTIME_DIR=" + dir + "/run",
 	}
 	t.Cleanup(w.end)
