@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/controller"
@@ -67,14 +68,22 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 	}
 }
 
+// localPatience is how long a peer on the controller's own host may be silent: where no network can
+// fail, silence means that it died, or hangs.
+const localPatience = 10 * time.Second
+
 // accept opens a controller's door on a network, until the server is closed.
 func accept(c *controller.Controller, n wire.Network, addr string) (*wire.Server, error) {
 	ln, err := n.Listen(context.Background(), addr)
 	if err != nil {
 		return nil, err
 	}
+	var terms wire.LinkConfig
+	if n == (wire.Unix{}) {
+		terms.LostAfter = localPatience
+	}
 	s := wire.Serve(ln, wire.ServerConfig{
-		Hello: wire.Hello{Role: wire.RoleServer, Name: "controller", Software: tutti.Release},
+		Hello: wire.Hello{Role: wire.RoleServer, Name: "controller", Software: tutti.Release}, Link: terms,
 		Admit: c.Admit,
 	})
 	go func() {

@@ -169,8 +169,11 @@ func (c *Controller) askEngines(_ asker, q wire.WaitEngines) func() (any, bool, 
 }
 
 func (c *Controller) askEvents(_ asker, q wire.ReadEvents) func() (any, bool, error) {
-	if q.Since == 0 {
+	switch {
+	case q.Since == 0:
 		q.Since = c.events.next
+	case q.Since > c.events.next:
+		q.Since = 1 // it followed the controller's former life: all of this one is new
 	}
 	return func() (any, bool, error) {
 		evs := c.events.since(q.Since, min(max(q.Most, 1), 4096))
