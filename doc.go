@@ -3,7 +3,7 @@
 //
 // tutti is interactive parallel computing for scientists. A unit of work travels like this: a
 // function is given a name with [Func]; [Submit] turns one call of it into a [Task] and hands
-// that to a [Submitter] (a balanced or a direct view of a cluster, or the plain loop [Here]);
+// that to a [Submitter] (a balanced or a direct view of a cluster);
 // an engine somewhere runs it; the [Future] that Submit returned receives the result or an
 // [Error] that says engine, host and rank. Nothing in this package starts a goroutine that
 // outlives a call, opens a socket or reads a clock on its own: execution lives above, in
