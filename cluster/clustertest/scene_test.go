@@ -262,7 +262,7 @@ type worker struct {
 // watch waits for a future beside everything else, and judges how it ends. An error of one of the
 // kinds is expected instead of a value; without kinds a value is.
 func watch[R any](w *worker, name string, f *tutti.Future[R], fits func(R) bool, kinds ...tutti.Kind) *item {
-	i := &item{name: name, guest: w.guest, id: f.ID(), cancel: f.Cancel, allow: kinds}
+	i := &item{name: name, guest: w.guest, id: f.ID(), cancel: f.Cancel, allow: append(w.scarce(), kinds...)}
 	i.why = func() string { return f.Info().State.String() }
 	must := len(kinds) > 0 && fits == nil
 	w.mu.Lock()
@@ -389,7 +389,7 @@ func (w *worker) sum() {
 	f := tutti.SubmitArgs[uint64](w.ctx, w.guest.Balanced(), fnSum.Name(), func() (tutti.Arg, error) { return arg, nil },
 		w.opts(tutti.After(after...), tutti.Follow(after...))...)
 	// If one of the values is cancelled this cannot end well.
-	watch(w, "sum", f, func(v uint64) bool { return v == want }, append(w.scarce(), tutti.Dependency)...)
+	watch(w, "sum", f, func(v uint64) bool { return v == want }, tutti.Dependency)
 }
 
 // orphan depends on a task that fails.
@@ -399,7 +399,7 @@ func (w *worker) orphan() {
 	}
 	arg := tutti.Arg{Items: []tutti.Arg{{From: w.failed[w.rng.IntN(len(w.failed))].ID()}}}
 	f := tutti.SubmitArgs[uint64](w.ctx, w.guest.Balanced(), fnSum.Name(), func() (tutti.Arg, error) { return arg, nil }, w.opts()...)
-	watch(w, "orphan", f, nil, append(w.scarce(), tutti.Dependency)...)
+	watch(w, "orphan", f, nil, tutti.Dependency)
 }
 
 func (w *worker) overtime() {
@@ -451,7 +451,7 @@ func (w *worker) big() {
 	f := tutti.SubmitArgs[float64](w.ctx, w.guest.Balanced(), fnTotal.Name(), func() (tutti.Arg, error) {
 		return tutti.Arg{From: made.ID()}, nil
 	}, w.opts()...)
-	watch(w, "total", f, func(v float64) bool { return v == weight(j) }, w.scarce()...)
+	watch(w, "total", f, func(v float64) bool { return v == weight(j) })
 }
 
 // carried sends a large argument.
@@ -495,7 +495,7 @@ func (w *worker) mapped() {
 	w.guest.tasks.Go(func() {
 		got := 0
 		for v, err := range cluster.Map(w.ctx, w.guest.Balanced(), fnValue, jobs, opts...) {
-			if w.isGone(w.guest) {
+			if w.isGone(w.guest) || slices.ContainsFunc(w.scarce(), func(k tutti.Kind) bool { return errors.Is(err, k) }) {
 				return
 			}
 			if err != nil || v != answer(base.Key<<32+uint64(got)) {

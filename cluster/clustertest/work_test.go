@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"sync"
 	"time"
 
@@ -161,13 +160,12 @@ func (s *stage) enter(ctx context.Context, cores float64) (leave func()) {
 	}
 	s.hosts[host][h] = struct{}{}
 	s.mu.Unlock()
-	// An engine that is killed lets go of its run a moment after its end was seen.
-	for i := 0; s.used(host) > s.cores; i++ {
-		if runtime.Gosched(); i > 1000 {
+	if s.used(host) > s.cores {
+		// Who was killed, or told to stop, lets go a moment after that was heard of.
+		if time.Sleep(time.Millisecond); s.used(host) > s.cores {
 			s.mu.Lock()
 			s.exceeded = fmt.Sprintf("%v cores of %s are in use, which has %v", s.used1(host), host, s.cores)
 			s.mu.Unlock()
-			break
 		}
 	}
 	return func() {

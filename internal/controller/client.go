@@ -182,6 +182,11 @@ func (c *Controller) take(cl *client, t *wire.Task, before []sched.NewTask) (n s
 		}
 		return n, false
 	}
+	if c.mind.Forgotten(id) {
+		_, err := c.find(id)
+		cl.tell(failed(id, err))
+		return n, false
+	}
 	w := cl.works[t.Work]
 	if w == nil || cl.id == 0 {
 		cl.tell(failed(id, tutti.Errorf("submit", tutti.Invalid, "task %v names work %d, which was not described", id, t.Work)))

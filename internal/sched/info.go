@@ -43,6 +43,9 @@ func (s *State) Tag(id tutti.TaskID) any {
 	return nil
 }
 
+// Forgotten reports whether a task was known and is not any more: one of that name is not taken again.
+func (s *State) Forgotten(id tutti.TaskID) bool { return s.find(id) == forgot }
+
 // info copies what is known, so that nothing of the State leaves it.
 func (s *State) info(t *task) Info {
 	i := Info{ID: t.id, Tag: t.tag, Class: t.class, State: t.state, Engine: tutti.NoEngine, Node: t.node,

@@ -21,10 +21,23 @@ func (s *State) hasStarted(r ref, t *task) {
 	s.setState(t, tutti.Running)
 	sl := t.slot
 	if sl.head != r {
-		return // it counts from when those before it are heard of
+		s.overtake(sl, r, t)
 	}
 	sl.word, sl.began = true, s.now
 	s.ringBy(&sl.timer, sl, s.due(sl))
+}
+
+// overtake makes a run the first of its slot: those before it have ended, which is about to be told,
+// or wait on their node for data, which they do beside the engine.
+func (s *State) overtake(sl *slot, r ref, t *task) {
+	s.unlink(&sl.head, &sl.tail, t)
+	t.prev, t.next = 0, sl.head
+	s.tasks.at(sl.head).prev = r
+	sl.head = r
+	sl.asking, sl.stop, sl.force = false, 0, false
+	if t.flags&(isCanceled|isOvertime|isBroken) != 0 {
+		sl.stop = s.now
+	}
 }
 
 // done takes in how runs ended. All of them are acknowledged after what follows from them, those
@@ -160,6 +173,10 @@ func (s *State) loseRun(r ref, t *task, why string) {
 	if why == "" && t.flags&isBroken != 0 {
 		why = "one of its engines or nodes was lost"
 	}
+	if s.mayReturn(t) {
+		s.repeatAfter(r, t, why, returnPause)
+		return
+	}
 	allowed := s.lossesAllowed(t)
 	if int(t.lost) >= allowed {
 		if why == "" {
@@ -186,12 +203,16 @@ func (s *State) lossesAllowed(t *task) int {
 
 // repeat sends a task back to its place in the order, after its delay.
 func (s *State) repeat(r ref, t *task, why string) {
-	s.do(Repeat{Task: t.id, Attempt: t.attempt, Why: why})
-	t.flags &^= isBroken
 	wait := t.class.Retry.Delay
 	for n := t.lost + t.failed; n > 1 && wait > 0 && wait < maxDelay; n-- {
 		wait *= 2
 	}
+	s.repeatAfter(r, t, why, wait)
+}
+
+func (s *State) repeatAfter(r ref, t *task, why string, wait time.Duration) {
+	s.do(Repeat{Task: t.id, Attempt: t.attempt, Why: why})
+	t.flags &^= isBroken
 	s.setState(t, tutti.Waiting)
 	if wait <= 0 {
 		s.renew(r, t)
@@ -200,6 +221,24 @@ func (s *State) repeat(r ref, t *task, why string) {
 	d := &delay{task: r}
 	t.extra().delay = d
 	s.setTimer(&d.timer, d, s.now+int64(min(wait, maxDelay)))
+}
+
+// returnPause is how often a task is tried whose arguments lie on a node that may come back.
+const returnPause = 2 * time.Second
+
+// mayReturn reports whether a result that a task needs lies on a node which was there before the
+// controller was started again, and may still come back. If it does not the result is lost, and
+// computed again; until then it is no fault of the task's that it cannot run.
+func (s *State) mayReturn(t *task) bool {
+	for er := t.in; er != 0; {
+		e := s.edges.at(er)
+		from := s.tasks.at(e.from)
+		if e.need && from.state == tutti.Done && from.flags&(isBlob|isGone) == isBlob && s.nodes[from.node].awaited {
+			return true
+		}
+		er = e.nextIn
+	}
+	return false
 }
 
 // maxDelay bounds how far the delay of a retry grows.

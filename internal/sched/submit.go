@@ -296,6 +296,7 @@ func (s *State) await(id tutti.NodeID) *node {
 	}
 	if s.nodes[id] == nil {
 		s.nodes[id] = &node{id: id, awaited: true}
+		s.ringBy(&s.awaiting, (*patience)(s), s.now+returnTime)
 	}
 	return s.nodes[id]
 }

@@ -139,7 +139,7 @@ func (s *State) comeBack(e *engine, n *node, p *program) {
 	}
 }
 
-// patience is the State when it stops waiting for engines to come back.
+// patience is the State when it stops waiting for engines and nodes to come back.
 type patience State
 
 // wake gives up the engines that have not come back.
@@ -149,6 +149,12 @@ func (p *patience) wake(s *State) {
 			e.why = "it did not come back after the controller was started again"
 			e.state = engineGone
 			s.failAimed(e, true)
+		}
+	}
+	for _, n := range s.nodes {
+		if n != nil && n.awaited {
+			n.awaited = false
+			s.loseResults(n)
 		}
 	}
 }
