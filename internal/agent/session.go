@@ -55,6 +55,10 @@ func (a *Agent) dial() {
 			return
 		}
 		a.read(link, number)
+		if a.ctx.Err() != nil { // the end closes the link in use; this one may not have come to that
+			<-a.done
+			_ = link.Close()
+		}
 	})
 }
 
