@@ -87,8 +87,14 @@ func (c *Client) StopCluster(ctx context.Context) error { return c.ask(ctx, "sto
 // Sync waits until everything that this client has submitted is on the controller's disk, as far
 // as it is durable. Kind Full, or another of the disk's: it is not, because the disk is in trouble.
 func (c *Client) Sync(ctx context.Context) error {
-	c.box.sent(ctx)
-	return c.ask(ctx, "sync", nil, nil)
+	for {
+		life := c.box.sent(ctx)
+		if err := c.ask(ctx, "sync", nil, nil); err != nil || c.box.sent(ctx) == life {
+			return err
+		}
+		// Another controller has answered, perhaps before it was sent again what the one before it
+		// had not yet on its disk.
+	}
 }
 
 // taskPage is how many rows of tasks one question asks for.

@@ -266,7 +266,7 @@ func (o *outbox) again() {
 
 // sent waits until nothing is queued, and what was has been given to the link: questions that are
 // asked then come after it.
-func (o *outbox) sent(ctx context.Context) {
+func (o *outbox) sent(ctx context.Context) (life uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	defer context.AfterFunc(ctx, func() {
@@ -279,6 +279,7 @@ func (o *outbox) sent(ctx context.Context) {
 	for o.closed == nil && (len(o.queue) > 0 || o.sending) && ctx.Err() == nil {
 		o.ready.Wait()
 	}
+	return o.life
 }
 
 // close ends it: open calls end with err.

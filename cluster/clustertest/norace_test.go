@@ -2,4 +2,8 @@
 
 package clustertest_test
 
-const defaultScenes = 500
+const (
+	defaultScenes = 500
+	boundaryStep  = 1
+	boundaryWalks = 100
+)
