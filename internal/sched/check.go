@@ -217,7 +217,8 @@ func (v *verifier) slot(sl *slot) {
 	for _, e := range sl.gang {
 		v.hold(e.slot == sl && e.state == engineBusy, "engine %d is not its gang's own", e.id)
 	}
-	v.hold(sl.stop == 0 || sl.timer.pos != 0, "nobody looks whether a run stops")
+	v.hold(sl.stop == 0 && sl.broke == 0 || sl.timer.pos != 0, "nobody looks whether a run stops")
+	v.hold(!sl.shape.world || sl.engine == nil && (sl.ghost || sl.broke != 0 || len(sl.gang) == sl.shape.ranks), "a world has %d of its %d engines", len(sl.gang), sl.shape.ranks)
 	v.hold(sl.thirst == 0 || sl.shape.thirsty[sl.thirst-1] == sl, "a slot has lost its place")
 }
 

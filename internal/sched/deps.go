@@ -135,9 +135,12 @@ func (s *State) release1(r ref, t *task) {
 
 // makeReady hands a task on which nothing waits any more to where it is placed from.
 func (s *State) makeReady(r ref, t *task) {
-	if t.targeted() {
+	switch sh := t.kind.shape; {
+	case sh.world:
+		s.claim(r, t)
+	case sh.targeted:
 		s.aim(r, t)
-	} else {
+	default:
 		s.enqueue(r, t)
 	}
 }

@@ -28,10 +28,11 @@ type engine struct {
 	node    *node
 	prog    *program
 	slot    *slot
-	line    line // targeted tasks that are ready
-	wanting bool // idle, and the node has no room for what is first in its line
-	lent    bool // idle, and its line waits because a gang is gathered
-	deaths  int  // in a row, without a run that ended well between
+	line    line  // tasks for it alone that are ready
+	claims  []ref // worlds that it is a rank of and that are ready, in order of submission
+	wanting bool  // idle, and the node has no room for what is next for it
+	lent    bool  // idle, and what is for it waits because a gang is gathered
+	deaths  int   // in a row, without a run that ended well between
 	why     string
 	timer   timer
 
@@ -78,8 +79,8 @@ func (s *State) idle(e *engine) {
 	c.idle++
 }
 
-// unidle takes it out again, if it is there.
-func (s *State) unidle(e *engine) {
+// unidle takes it out again, and reports whether it was there.
+func (s *State) unidle(e *engine) bool {
 	e.lent = false
 	c := e.node.crew(e.prog)
 	if e.prev != nil {
@@ -87,13 +88,14 @@ func (s *State) unidle(e *engine) {
 	} else if c.first == e {
 		c.first = e.next
 	} else {
-		return // it was kept apart for its own tasks
+		return false // it was kept apart for its own tasks
 	}
 	if e.next != nil {
 		e.next.prev = e.prev
 	}
 	e.next, e.prev = nil, nil
 	c.idle--
+	return true
 }
 
 // vacant decides what a free engine does: end, if nobody wants it; what is meant for it alone; or
@@ -101,10 +103,10 @@ func (s *State) unidle(e *engine) {
 func (s *State) vacant(e *engine) {
 	s.setEngine(e, engineIdle)
 	switch {
-	case e.prog.stopped && e.line.n == 0 || s.surplus(e):
+	case e.prog.stopped && !e.awaits() || s.surplus(e):
 		s.setEngine(e, engineEnding)
 		s.do(StopEngine{Node: e.node.id, Engine: e.id, Life: e.life})
-	case e.line.n > 0:
+	case e.awaits():
 		s.startTargeted(e)
 	default:
 		s.idle(e)
@@ -267,7 +269,8 @@ func (s *State) engineLost(e *engine, why string) {
 	s.update(e.node)
 }
 
-// loseRank deals with a gang that has lost one of its engines: the others are stopped.
+// loseRank deals with a gang that has lost one of its engines. Its agent knows: it lets the other
+// ranks come to their ends and reports the run. Only if that takes very long it is asked to stop it.
 func (s *State) loseRank(sl *slot, e *engine, why string) {
 	sl.gang = without(sl.gang, e)
 	e.slot = nil
@@ -278,7 +281,11 @@ func (s *State) loseRank(sl *slot, e *engine, why string) {
 		s.loseSlot(sl, why)
 		return
 	}
-	s.abort(sl.head, s.tasks.at(sl.head), isBroken)
+	s.tasks.at(sl.head).flags |= isBroken
+	if sl.broke == 0 {
+		sl.broke = s.now
+		s.ringBy(&sl.timer, sl, s.due(sl))
+	}
 }
 
 // engineGone buries an engine.

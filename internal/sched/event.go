@@ -110,14 +110,15 @@ type Class struct {
 	Priority int
 	Retry    tutti.Retry
 	Limit    time.Duration
-	Target   tutti.EngineID // NoEngine for any
-	Durable  bool           // outlives its client
+	Target   tutti.EngineID   // NoEngine for any
+	Engines  []tutti.EngineID // of a world, rank = place; nil for none in particular
+	Durable  bool             // outlives its client
 }
 
 // Restore is what a controller that was started again tells first. Tasks had ended before; they are
 // known from then on as if they had ended here, so that others can depend on them, and no [Finish]
 // follows. Tasks that had not ended come after it by [Submit], then the agents by [NodeUp], then
-// [ProgramUp]. Tasks for an engine that was there wait a minute for it to come back.
+// [ProgramUp]. Tasks for engines that were there wait a minute for them to come back.
 type Restore struct {
 	Tasks   []Restored
 	Engines tutti.EngineID // how many engine numbers were given out: the next new engine gets this one

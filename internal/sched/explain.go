@@ -28,6 +28,8 @@ func (s *State) Explain(id tutti.TaskID, now time.Time) string {
 		return fmt.Sprintf("it failed %d times and was lost %d times; it is tried again in %v", t.failed, t.lost, at.Sub(now).Round(time.Millisecond))
 	case t.pending > 0:
 		return s.explainDeps(t)
+	case t.kind.shape.world:
+		return s.explainWorld(r, t)
 	case t.targeted():
 		return s.explainTarget(r, t)
 	}

@@ -19,7 +19,8 @@ type shape struct {
 	ranks    int // engines that start together, 1 for all but gangs, 0 for commands
 	nodes    int // whole nodes, 0 for a share of one
 	left     int64
-	targeted bool // for one engine each: such shapes have no list of nodes
+	targeted bool // for the engines that each names: such shapes have no list of nodes
+	world    bool // and these are the ranks of a world, be it of one
 
 	open    []*node // where one fits now
 	where   []int32 // by node: the index in open plus one
@@ -42,6 +43,7 @@ type shapeKey struct {
 	left         time.Duration
 	custom       string
 	targeted     bool
+	world        bool
 }
 
 // kind is a shape, a function and a priority; every task has one.
@@ -100,6 +102,9 @@ func newKinds() kinds {
 	}
 }
 
+// pinned reports whether tasks of the class are for certain engines only.
+func (c *Class) pinned() bool { return c.Target != tutti.NoEngine || len(c.Engines) > 0 }
+
 // kindOf finds the kind of a class, made if need be, and counts one more task of it.
 func (s *State) kindOf(c *Class) *kind {
 	k := &s.kinds
@@ -127,16 +132,19 @@ func (s *State) kindOf(c *Class) *kind {
 func (s *State) shapeOf(c *Class) *shape {
 	n := c.Need
 	key := shapeKey{program: c.Program, cores: n.Cores, gpus: n.GPUs, memory: n.Memory, nodes: n.Nodes,
-		ranks: n.Ranks, left: n.Time, targeted: c.Target != tutti.NoEngine}
+		ranks: n.Ranks, left: n.Time, targeted: c.pinned(), world: len(c.Engines) > 0}
+	if key.world {
+		key.ranks = len(c.Engines)
+	}
 	for _, name := range slices.Sorted(maps.Keys(n.Custom)) {
 		key.custom += strconv.Quote(name) + strconv.FormatFloat(n.Custom[name], 'g', -1, 64)
 	}
 	if sh := s.kinds.shapes[key]; sh != nil {
 		return sh
 	}
-	sh := &shape{key: key, nodes: n.Nodes, left: int64(n.Time), targeted: key.targeted, pos: -1}
+	sh := &shape{key: key, nodes: n.Nodes, left: int64(n.Time), targeted: key.targeted, world: key.world, pos: -1}
 	if c.Program != "" {
-		sh.prog, sh.ranks = s.programOf(c.Program), max(1, n.Ranks)
+		sh.prog, sh.ranks = s.programOf(c.Program), max(1, key.ranks)
 	}
 	if n.Cores == 0 && !sh.targeted {
 		n.Cores = float64(max(1, sh.ranks))

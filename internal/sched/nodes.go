@@ -25,7 +25,7 @@ type node struct {
 	engines []*engine
 	slots   []*slot
 	homes   []*queue
-	aimed   int // targeted tasks that are ready, on all its engines
+	aimed   int // targeted tasks that are ready, on all its engines; a world counts once for each
 	wanting int // engines whose targeted task does not fit now
 	keeper  ref // the task that what comes free here is kept for
 
@@ -158,7 +158,7 @@ func (s *State) readopt(n *node, h Held, r ref, t *task) bool {
 		es = append(es, e)
 	}
 	ghost := sh.prog != nil && len(es) == 0
-	if len(es) == 1 && es[0].slot != nil && es[0].slot.shape == sh && sh.ranks == 1 {
+	if len(es) == 1 && es[0].slot != nil && es[0].slot.shape == sh && sh.ranks == 1 && !sh.world {
 		s.takeUp(es[0].slot, h, r, t)
 		return true
 	}
@@ -174,7 +174,7 @@ func (s *State) readopt(n *node, h Held, r ref, t *task) bool {
 		s.setWanting(e, false)
 		s.seat(sl, e)
 	}
-	if sh.ranks > 1 {
+	if sh.ranks > 1 || sh.world {
 		sl.gang = append(sl.gang, es...)
 	} else if len(es) == 1 {
 		sl.engine = es[0]

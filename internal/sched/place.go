@@ -55,6 +55,9 @@ func (s *State) update(n *node) {
 // place gives out what can be placed: the client that was given least is next, with the first of
 // its tasks, by priority and then by submission, for which there is room now.
 func (s *State) place() {
+	if len(s.wanting) > 0 {
+		s.unwant()
+	}
 	s.kickAll()
 	for s.placeAll(); s.topUp(); s.placeAll() {
 	}

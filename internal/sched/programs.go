@@ -72,7 +72,7 @@ func (n *node) wants(p *program) int {
 // ones with the highest numbers go.
 func (s *State) surplus(e *engine) bool {
 	n, p := e.node, e.prog
-	if !p.wanted || e.line.n > 0 || n.crew(p).total <= n.wants(p) {
+	if !p.wanted || e.awaits() || n.crew(p).total <= n.wants(p) {
 		return false
 	}
 	before := 0
@@ -134,7 +134,7 @@ func (s *State) programDown(ev ProgramDown) {
 		for _, e := range slices.Clone(n.engines) {
 			switch {
 			case e.prog != p:
-			case e.state == engineIdle && e.line.n == 0:
+			case e.state == engineIdle && !e.awaits():
 				s.stopIdle(e)
 			case e.state == engineResting:
 				s.engineGone(e, "nobody wants its program any more")

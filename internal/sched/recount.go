@@ -17,8 +17,9 @@ func (v *verifier) engines() {
 		}
 		v.hold(int(e.id) == id, "engine %d has the number %d", id, e.id)
 		v.line(&e.line, "an engine's line")
+		v.claims(e)
 		if e.state == engineGone {
-			v.hold(e.line.n == 0 && e.slot == nil, "engine %d is gone and has work", id)
+			v.hold(!e.awaits() && e.slot == nil, "engine %d is gone and has work", id)
 			continue
 		}
 		if e.state == engineAwaited {
@@ -32,16 +33,26 @@ func (v *verifier) engines() {
 		v.hold((e.state == engineBusy) == (e.slot != nil), "engine %d is %s with a slot: %v", id, engineStates[e.state], e.slot != nil)
 		v.hold(e.node.there && slices.Contains(e.node.engines, e), "engine %d is not known to its node", id)
 		v.hold(e.state != engineResting || e.timer.pos != 0 || e.prog.broken != "", "engine %d rests for ever", id)
-		v.hold(!e.wanting || e.state == engineIdle && e.line.n > 0, "engine %d wants room for nothing", id)
-		if e.state == engineIdle && e.line.n > 0 {
-			t := v.s.tasks.at(v.s.first(&e.line))
-			v.hold(e.wanting || e.node.drained || v.s.gangHolds(e.node, e.prog), "engine %d could run task %v", id, t.id)
+		v.hold(!e.wanting || e.state == engineIdle && e.awaits(), "engine %d wants room for nothing", id)
+		if e.state == engineIdle && e.awaits() {
+			r := v.s.next(e)
+			t := v.s.tasks.at(r)
+			held := e.node.drained || v.s.gangHolds(e.node, e.prog)
+			switch {
+			case t.kind.shape.world && !v.s.gathered(r, t):
+				v.hold(!e.wanting, "engine %d wants room for task %v, which waits for others", id, t.id)
+			case t.kind.shape.world: // one that wants room is enough
+				wants := slices.ContainsFunc(t.class.Engines, func(id tutti.EngineID) bool { return v.s.engine(id).wanting })
+				v.hold(wants || held, "the engines of task %v could run it", t.id)
+			default:
+				v.hold(e.wanting || held, "engine %d could run task %v", id, t.id)
+			}
 		}
 	}
 	for _, n := range v.s.up {
 		aimed, wanting := 0, 0
 		for _, e := range n.engines {
-			aimed += e.line.n
+			aimed += e.line.n + len(e.claims)
 			if e.wanting {
 				wanting++
 			}
@@ -56,13 +67,35 @@ func (v *verifier) engines() {
 	}
 }
 
+// claims checks that the worlds which wait for an engine stand there in order, and with all of their
+// engines. A world counts as standing in a list at the engine of its first rank.
+func (v *verifier) claims(e *engine) {
+	var last uint64
+	for _, r := range e.claims {
+		t := v.s.tasks.at(r)
+		v.of(t.state == tutti.Ready && t.pending == 0 && t.kind.shape.world, t, "is claimed for an engine and not ready")
+		v.of(t.seq > last, t, "is out of order at an engine")
+		last = t.seq
+		for _, id := range t.class.Engines {
+			v.of(slices.Contains(v.s.engine(id).claims, r), t, "does not wait for all of its engines")
+		}
+		v.of(slices.Contains(t.class.Engines, e.id), t, "waits for an engine that is not one of its own")
+		if t.class.Engines[0] == e.id {
+			v.in(r, "an engine's line")
+		}
+		if v.err != nil {
+			return
+		}
+	}
+}
+
 // crews checks the lists of idle engines, from which engines are taken without looking again.
 func (v *verifier) crews(n *node) {
 	for i := range n.crews {
 		c := &n.crews[i]
 		count := 0
 		for e := c.first; e != nil; e = e.next {
-			v.hold(e.state == engineIdle && e.node == n && e.prog == c.prog && (e.line.n == 0 || e.lent), "engine %d is not idle", e.id)
+			v.hold(e.state == engineIdle && e.node == n && e.prog == c.prog && (!e.awaits() || e.lent), "engine %d is not idle", e.id)
 			v.hold(e.next == nil || e.next.prev == e, "engine %d has lost its place", e.id)
 			count++
 		}
@@ -71,7 +104,7 @@ func (v *verifier) crews(n *node) {
 		for _, e := range n.engines {
 			if e.prog == c.prog {
 				total++
-				if e.state == engineIdle && (e.line.n == 0 || e.lent) {
+				if e.state == engineIdle && (!e.awaits() || e.lent) {
 					free++
 				}
 			}

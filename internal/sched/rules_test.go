@@ -167,12 +167,127 @@ func TestGangs(t *testing.T) {
 		st.want(ended(2, 1, Succeeded), "1.2 done; 1.3#1 on 0,1")
 		st.want(ended(3, 1, Succeeded), "1.3 done; 2.1#1 on 1")
 	})
-	t.Run("losing one engine stops the others", func(t *testing.T) {
+	t.Run("losing one engine is the agent's affair", func(t *testing.T) {
 		st := newStage(t, Config{}).withNodes(2)
 		st.play(st.tasks(1, gang))
-		st.want(EngineDown{Engine: 0, Life: 1, Why: "crash"}, "abort [1.1#1]")
-		st.want(ended(1, 1, WasCanceled), "repeat 1.1#1")
+		st.want(EngineDown{Engine: 0, Life: 1, Why: "crash"}, "")
+		st.explains(id(1), "an engine or node of its run was lost")
+		st.want(ended(1, 1, MachineFailed), "repeat 1.1#1")
 		st.wantAfter(time.Second, Tick{}, "start 0.2; 1.1#2 on 0,1")
+	})
+	t.Run("unless that does nothing about it", func(t *testing.T) {
+		st := newStage(t, Config{Restart: time.Hour}).withNodes(2)
+		st.play(st.tasks(1, gang))
+		st.play(EngineDown{Engine: 0, Life: 1, Why: "crash"})
+		st.wantAfter(10*time.Second, Tick{}, "abort [1.1#1]")
+		st.wantAfter(10*time.Second, Tick{}, "abort [1.1#1] force")
+		st.wantAfter(10*time.Second, Tick{}, "stop 1.1; repeat 1.1#1")
+	})
+	t.Run("and it can be cancelled meanwhile", func(t *testing.T) {
+		st := newStage(t, Config{Restart: time.Hour}).withNodes(2)
+		st.play(st.tasks(1, gang))
+		st.play(EngineDown{Engine: 0, Life: 1, Why: "crash"})
+		st.want(Cancel{Tasks: []tutti.TaskID{id(1)}}, "abort [1.1#1]")
+		st.want(Cancel{Tasks: []tutti.TaskID{id(1)}}, "")
+		st.want(ended(1, 1, WasCanceled), "1.1 cancelled")
+	})
+}
+
+// worldOf is a class of worlds of certain engines.
+func worldOf(ids ...tutti.EngineID) *Class {
+	return &Class{Program: "p", Func: "w", Target: tutti.NoEngine, Engines: ids}
+}
+
+func TestWorlds(t *testing.T) {
+	t.Run("rank is place, and all engines are free at once", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(4)
+		st.want(st.tasks(1, &Class{Program: "p", Func: "f", Target: 1}), "1.1#1 on 1")
+		st.want(st.tasks(1, worldOf(3, 1)), "")
+		st.explains(id(2), "engines [3 1] together; engine 1 (h0) is busy with task 1.1")
+		st.want(st.tasks(4, fnClass("f")), "1.3#1 on 2; 1.4#1 on 0") // engine 3 waits for engine 1
+		st.want(ended(1, 1, Succeeded), "1.1 done; 1.2#1 on 3,1")
+		st.want(ended(2, 1, Succeeded), "1.2 done; 1.5#1 on 1; 1.6#1 on 3")
+	})
+	t.Run("disjoint ones run beside each other, overlapping ones in order", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(4)
+		st.want(st.tasks(1, worldOf(0, 1)), "1.1#1 on 0,1")
+		st.want(st.tasks(1, worldOf(2, 3)), "1.2#1 on 2,3")
+		st.want(st.tasks(1, worldOf(1, 2)), "")
+		st.want(st.tasks(1, worldOf(3, 0)), "")
+		st.want(st.tasks(1, worldOf(2)), "")
+		st.explains(id(5), "engine 2 (h0) is busy with task 1.2, and task 1.3 is before it there")
+		st.want(ended(1, 1, Succeeded), "1.1 done")
+		st.want(ended(2, 1, Succeeded), "1.2 done; 1.3#1 on 1,2; 1.4#1 on 3,0")
+		st.want(ended(3, 1, UserFailed), "1.3 failed (failed); 1.5#1 on 2")
+	})
+	t.Run("in turn with tasks for one engine", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(2)
+		one := &Class{Program: "p", Func: "f", Target: 0}
+		st.want(st.tasks(2, one), "1.1#1 on 0; 1.2#1 on 0")
+		st.want(st.tasks(1, worldOf(0, 1)), "")
+		st.want(st.tasks(1, one), "")
+		st.want(ended(1, 1, Succeeded), "1.1 done")
+		st.want(ended(2, 1, Succeeded), "1.2 done; 1.3#1 on 0,1")
+		st.want(ended(3, 1, Succeeded), "1.3 done; 1.4#1 on 0")
+	})
+	t.Run("what it asks for is held, and waited for", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(2)
+		st.want(st.tasks(1, cmdClass(tutti.Resources{Cores: 2})), "1.1#1 on h0")
+		c := worldOf(1, 0)
+		c.Need.Cores = 2
+		st.want(st.tasks(1, c), "")
+		st.explains(id(2), "it needs 2 cores, and h0 has 1 GPU free")
+		st.want(st.tasks(1, cmdClass(tutti.Resources{Cores: 1})), "")
+		st.want(ended(1, 1, Succeeded), "1.1 done; 1.2#1 on 1,0")
+		st.want(ended(2, 1, Succeeded), "1.2 done; 1.3#1 on h0")
+	})
+	t.Run("ranks of any engines come first when it is their turn", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(2)
+		st.want(st.tasks(1, fnClass("f")), "1.1#1 on 1")
+		st.play(st.tasks(1, &Class{Program: "p", Func: "g", Target: tutti.NoEngine, Need: tutti.Resources{Ranks: 2}}))
+		st.wantAfter(200*time.Millisecond, Tick{}, "")
+		st.wantAfter(200*time.Millisecond, Tick{}, "")
+		st.want(st.tasks(1, worldOf(0)), "")
+		st.explains(id(3), "cleared for other ranks")
+		st.want(ended(1, 1, Succeeded), "1.1 done; 1.2#1 on 0,1")
+		st.want(ended(2, 1, Succeeded), "1.2 done; 1.3#1 on 0")
+	})
+	t.Run("what can never be", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(2, 2)
+		st.want(st.tasks(1, worldOf(1, 2)), "1.1 failed (unsupported)")
+		st.want(st.tasks(1, worldOf(1, 1)), "1.2 failed (invalid)")
+		st.want(st.tasks(1, worldOf(1, 9)), "1.3 failed (not found)")
+		c := worldOf(0, 1)
+		c.Need.Ranks = 3
+		st.want(st.tasks(1, c), "1.4 failed (invalid)")
+		st.want(st.tasks(1, &Class{Target: tutti.NoEngine, Engines: c.Engines}), "1.5 failed (unsupported)")
+		st.want(st.tasks(1, &Class{Program: "q", Target: tutti.NoEngine, Engines: c.Engines}), "1.6 failed (invalid)")
+		c = worldOf(0, 1)
+		c.Need.Cores = 3
+		st.want(st.tasks(1, c), "1.7 failed (cannot be satisfied)")
+		st.want(NodeDown{Node: 1}, "")
+		st.want(st.tasks(1, worldOf(2, 3)), "1.8 failed (lost)")
+	})
+	t.Run("an engine that is started again is waited for, its variables are not", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(2)
+		st.want(st.tasks(2, worldOf(0, 1)), "1.1#1 on 0,1")
+		again := worldOf(1, 0)
+		again.Retry.Lost = 1
+		st.want(st.tasks(1, again), "")
+		st.want(EngineDown{Engine: 1, Life: 1, Why: "killed"}, "1.2 failed (lost)")
+		st.want(ended(1, 1, MachineFailed), "1.1 failed (lost)") // what it found in its engines is gone
+		st.want(st.tasks(1, worldOf(1)), "")
+		st.explains(id(4), "engine 1 (h0) is waiting to be started again, and task 1.3 is before it there")
+		st.wantAfter(time.Second, Tick{}, "start 1.2; 1.3#1 on 1,0")
+		st.want(Cancel{Tasks: []tutti.TaskID{id(3)}}, "abort [1.3#1]")
+		st.want(ended(3, 1, WasCanceled), "1.3 cancelled; 1.4#1 on 1")
+	})
+	t.Run("cancelled while it waits", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(3)
+		st.play(st.tasks(1, &Class{Program: "p", Func: "f", Target: 0}))
+		st.want(st.tasks(1, worldOf(0, 1)), "")
+		st.want(st.tasks(1, worldOf(1, 2)), "")
+		st.want(Cancel{Tasks: []tutti.TaskID{id(2)}}, "1.3#1 on 1,2; 1.2 cancelled")
 	})
 }
 
@@ -444,6 +559,20 @@ func TestRestart(t *testing.T) {
 	st.want(ended(3, 7, Succeeded), "1.3 done")
 	st.wantAfter(time.Minute, Tick{}, "1.6 failed (lost)")
 	st.want(Done{Results: []Result{{Run: runOf(4, 1), Took: 1}}}, "") // of the first life: 1.4 runs in the second
+}
+
+func TestRestartWithWorlds(t *testing.T) {
+	st := newStage(t, Config{})
+	st.s = New(Config{Epoch: 2})
+	st.play(Restore{Engines: 4})
+	st.want(Submit{Client: 1, Tasks: []NewTask{{ID: id(1), Class: worldOf(1, 0)}, {ID: id(2), Class: worldOf(0, 1)}, {ID: id(3), Class: worldOf(1, 2)}, {ID: id(4), Class: worldOf(3)}}}, "")
+	st.explains(id(1), "engine 1 (not back yet) is awaited")
+	up := func(e tutti.EngineID) EngineUp { return EngineUp{Engine: e, Life: 4, Program: "p"} }
+	st.want(NodeUp{Node: 0, Name: "h0", Has: tutti.Resources{Cores: 2}, Engines: []EngineUp{up(0), up(1)},
+		Runs: []Held{{Run: runOf(1, 3), Engines: []tutti.EngineID{1, 0}, Started: true}}}, "")
+	st.want(NodeUp{Node: 1, Name: "h1", Has: tutti.Resources{Cores: 1}, Engines: []EngineUp{{Engine: 2, Life: 1, Program: "p"}}}, "1.3 failed (unsupported)")
+	st.want(ended(1, 3, Succeeded), "1.1 done; 1.2#1 on 0,1")
+	st.wantAfter(time.Minute, Tick{}, "1.4 failed (lost)")
 }
 
 func TestPools(t *testing.T) {

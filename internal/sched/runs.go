@@ -310,6 +310,8 @@ func (s *State) withdraw(r ref, t *task) {
 	switch {
 	case t.queue != nil:
 		s.dequeue(r, t)
+	case t.state == tutti.Ready && t.kind.shape.world:
+		s.unclaim(r, t)
 	case t.state == tutti.Ready:
 		s.unaim(r, t)
 	}

@@ -27,6 +27,7 @@ type slot struct {
 	asking     bool  // what waits behind it was asked back
 	stop       int64 // when the first was asked to stop, 0 for not
 	force      bool  // and that it was to be killed
+	broke      int64 // when the gang lost its first engine, 0 for not
 
 	pos     int // in node.slots
 	thirst  int // in shape.thirsty, plus one
@@ -232,6 +233,8 @@ func (s *State) due(sl *slot) int64 {
 	switch {
 	case sl.stop != 0:
 		at = plus(sl.stop, int64(s.cfg.Grace))
+	case sl.broke != 0:
+		at = plus(sl.broke, int64(s.cfg.Grace))
 	case sl.word && head.class.Limit > 0:
 		at = plus(sl.began, int64(head.class.Limit))
 	}
@@ -254,6 +257,8 @@ func (sl *slot) wake(s *State) {
 	case sl.stop != 0 && s.now >= plus(sl.stop, int64(s.cfg.Grace)):
 		s.insist(sl, r, head)
 		return
+	case sl.stop == 0 && sl.broke != 0:
+		s.abort(r, head, isBroken)
 	case sl.stop == 0 && sl.word && head.class.Limit > 0 && s.now >= plus(sl.began, int64(head.class.Limit)):
 		s.abort(r, head, isOvertime)
 	default:
@@ -264,12 +269,15 @@ func (sl *slot) wake(s *State) {
 
 // abort asks a run to stop, once for each reason at most.
 func (s *State) abort(r ref, t *task, why uint16) {
-	was := t.flags & (isCanceled | isOvertime | isBroken)
+	sl := t.slot
+	asked := t.flags&(isCanceled|isOvertime|isBroken) != 0
+	if sl.broke != 0 { // being broken was no reason yet
+		asked = sl.stop != 0
+	}
 	t.flags |= why
-	if was != 0 {
+	if asked {
 		return
 	}
-	sl := t.slot
 	s.do(Abort{Node: sl.node.id, Runs: s.runsOf(t.run()), Timeout: why == isOvertime})
 	if sl.head == r {
 		sl.stop = s.now

@@ -73,6 +73,7 @@ type State struct {
 	pools   []*pool    // by name
 
 	timers   []*timer
+	wanting  []*engine // that want room, and some that did
 	looking  timer
 	awaiting timer
 	spare    []*slot

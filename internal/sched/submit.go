@@ -235,6 +235,9 @@ func (s *State) acceptable(r ref, t *task) bool {
 		return fail(tutti.Unsupported, "a command runs without engines and cannot have %d ranks; ask for cores, and start mpiexec in it", need.Ranks)
 	case !t.targeted():
 		return true
+	case t.kind.shape.world:
+		kind, why := s.worldTrouble(t)
+		return why == "" || fail(kind, "%s", why)
 	case need.Ranks > 1 || need.Nodes > 0:
 		return fail(tutti.Unsupported, "a task for one engine cannot have several ranks or whole nodes")
 	}

@@ -2,18 +2,37 @@ package sched
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tutti-hpc/tutti"
 )
 
-// startTargeted starts what is first in the line of an engine that is free. If the node has no room
-// for it, nothing else is begun there before. While a gang is gathered it is the gang's turn: the
-// engine stands with those that are idle, and what is meant for it alone comes afterwards. Were it
-// kept apart, gang and engine would wait for each other.
+// awaits reports whether something is ready that is meant for just this engine.
+func (e *engine) awaits() bool { return e.line.n > 0 || len(e.claims) > 0 }
+
+// next is the task that was submitted first of those meant for the engine: one of its line, or a
+// world; 0 for none.
+func (s *State) next(e *engine) ref {
+	r := s.first(&e.line)
+	if len(e.claims) > 0 && (r == 0 || s.tasks.at(e.claims[0]).seq < s.tasks.at(r).seq) {
+		return e.claims[0]
+	}
+	return r
+}
+
+// startTargeted starts what is next for an engine that is free. If the node has no room for it,
+// nothing else is begun there before. While a gang is gathered it is the gang's turn: the engine
+// stands with those that are idle, and what is meant for it comes afterwards. Were it kept apart,
+// gang and engine would wait for each other.
 func (s *State) startTargeted(e *engine) {
 	n := e.node
-	s.unidle(e)
+	if !n.there {
+		return // it is about to be lost
+	}
+	if s.unidle(e) {
+		s.update(n)
+	}
 	if !n.drained && s.gangHolds(n, e.prog) {
 		s.setWanting(e, false)
 		s.idle(e)
@@ -21,18 +40,22 @@ func (s *State) startTargeted(e *engine) {
 		s.update(n)
 		return
 	}
-	r := s.first(&e.line)
+	r := s.next(e)
 	t := s.tasks.at(r)
 	sh := t.kind.shape
-	if n.drained || !n.free.covers(sh.need) {
-		want := !n.drained && !n.free.covers(sh.need)
-		if want != e.wanting {
-			s.setWanting(e, want)
-			s.update(n)
-		}
+	all := !sh.world || s.gathered(r, t)
+	want := all && !n.drained && !n.free.covers(sh.need)
+	if want != e.wanting {
+		s.setWanting(e, want)
+		s.update(n)
+	}
+	if !all || n.drained || want {
 		return
 	}
-	s.setWanting(e, false)
+	if sh.world {
+		s.startWorld(n, r, t)
+		return
+	}
 	s.leave(&e.line, r)
 	n.aimed--
 	sl := s.newSlot(n, sh)
@@ -52,18 +75,36 @@ func (s *State) setWanting(e *engine, want bool) {
 	e.wanting = want
 	if want {
 		e.node.wanting++
+		s.wanting = append(s.wanting, e)
 	} else {
 		e.node.wanting--
 	}
 }
 
-// kick tries the engines of a node that wait for room, or for a gang to be placed.
+// unwant looks whether those that want room still do: a world does not when one of its engines was
+// lost, or has got something else to do.
+func (s *State) unwant() {
+	keep := s.wanting[:0]
+	for _, e := range s.wanting {
+		if r := s.next(e); e.wanting && s.tasks.at(r).kind.shape.world && !s.gathered(r, s.tasks.at(r)) {
+			s.setWanting(e, false)
+			s.update(e.node)
+		}
+		if e.wanting && !slices.Contains(keep, e) {
+			keep = append(keep, e)
+		}
+	}
+	clear(s.wanting[len(keep):])
+	s.wanting = keep
+}
+
+// kick tries the engines of a node that wait for room, for each other, or for a gang to be placed.
 func (s *State) kick(n *node) {
 	if n.aimed == 0 {
 		return
 	}
 	for _, e := range n.engines {
-		if e.state == engineIdle && e.line.n > 0 {
+		if e.state == engineIdle && e.awaits() {
 			s.startTargeted(e)
 		}
 	}
@@ -83,10 +124,6 @@ func (s *State) aim(r ref, t *task) {
 	}
 	switch {
 	case e.state == engineIdle:
-		if e.line.n == 1 {
-			s.unidle(e)
-			s.update(e.node)
-		}
 		s.startTargeted(e)
 	case e.state == engineBusy && e.slot != nil:
 		s.touch(e.slot)
@@ -100,16 +137,18 @@ func (s *State) unaim(r ref, t *task) {
 	if e.node != nowhere {
 		e.node.aimed--
 	}
-	if e.state != engineIdle {
+	s.reconsider(e)
+}
+
+// reconsider looks anew what an engine is to do, if it is free, since something that was meant for
+// it is not any more.
+func (s *State) reconsider(e *engine) {
+	if e.state != engineIdle || !e.node.there {
 		return
 	}
 	s.setWanting(e, false)
 	s.unidle(e)
-	if e.line.n > 0 {
-		s.startTargeted(e)
-	} else {
-		s.vacant(e)
-	}
+	s.vacant(e)
 	s.update(e.node)
 }
 
@@ -123,10 +162,14 @@ var (
 )
 
 // comeBack gives an engine that was awaited its place. Tasks for it that are of another program
-// were submitted by mistake.
+// were submitted by mistake, and so were worlds of engines that turn out to be on several nodes.
 func (s *State) comeBack(e *engine, n *node, p *program) {
 	old := e.line
 	e.line = line{}
+	claims := slices.Clone(e.claims)
+	for _, r := range claims {
+		s.unclaim(r, s.tasks.at(r))
+	}
 	s.settleIn(e, n, p)
 	for old.n > 0 {
 		r := s.first(&old)
@@ -135,6 +178,13 @@ func (s *State) comeBack(e *engine, n *node, p *program) {
 		s.setState(t, tutti.Waiting)
 		if s.acceptable(r, t) {
 			s.aim(r, t)
+		}
+	}
+	for _, r := range claims {
+		t := s.tasks.at(r)
+		s.setState(t, tutti.Waiting)
+		if s.acceptable(r, t) {
+			s.claim(r, t)
 		}
 	}
 }
@@ -178,6 +228,12 @@ func (s *State) failAimed(e *engine, forever bool) {
 	}
 	for _, r := range keep {
 		s.join(&e.line, r)
+	}
+	for _, r := range slices.Clone(e.claims) {
+		if t := s.tasks.at(r); forever || t.class.Retry.Lost <= 0 {
+			s.unclaim(r, t)
+			s.finish(r, t, tutti.Errored, tutti.Lost, 0, s.whyGone(e.id))
+		}
 	}
 }
 

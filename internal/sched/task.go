@@ -79,7 +79,7 @@ func (t *task) run() tutti.RunID {
 	return tutti.RunID{Task: t.id, Attempt: t.attempt, Epoch: t.epoch}
 }
 
-// targeted reports whether the task is for one engine only.
+// targeted reports whether the task is for certain engines only: one, or those of a world.
 func (t *task) targeted() bool { return t.kind.shape.targeted }
 
 // extra is t.more, made if need be.

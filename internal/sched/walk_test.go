@@ -29,6 +29,13 @@ func walkClasses(w *world, engines int) []*Class {
 		{Target: anyEngine, Need: tutti.Resources{Nodes: 1}, Retry: tutti.Retry{Lost: -1}},
 		{Target: anyEngine, Need: tutti.Resources{GPUs: 1, Time: time.Hour}, Durable: true},
 	}
+	for _, ids := range [][]tutti.EngineID{{0, 1}, {3, 1, 2}, {2}, {0, 3}, {4, 5, 7, 6}, {7, 4}, {1, 5}, {0, 0}, {8, 9}} {
+		list = append(list, &Class{Program: "p", Func: "world", Target: anyEngine, Engines: ids})
+	}
+	list = append(list,
+		&Class{Program: "p", Func: "world", Target: anyEngine, Engines: []tutti.EngineID{1, 0}, Retry: tutti.Retry{Lost: 3}},
+		&Class{Program: "p", Func: "short", Target: anyEngine, Engines: []tutti.EngineID{5, 6}, Need: tutti.Resources{Cores: 3}, Limit: 50 * time.Millisecond},
+	)
 	for range 3 {
 		list = append(list, &Class{Program: "p", Func: "direct", Target: tutti.EngineID(w.rng.IntN(engines))})
 	}

@@ -35,7 +35,7 @@ func (s *State) mayRefill(sl *slot) bool {
 		return false
 	case sl.shape.targeted:
 		return true
-	case sl.shape.nodes > 0 || sl.shape.left > 0 || e.line.n > 0:
+	case sl.shape.nodes > 0 || sl.shape.left > 0 || e.awaits():
 		return false
 	case sl.n > 0 && s.now-sl.began >= longRun:
 		return false // longer than was thought
@@ -116,7 +116,7 @@ func (s *State) refillTargeted(sl *slot) {
 	for l.n > 0 && sl.n < s.cfg.Window {
 		r := s.first(l)
 		t := s.tasks.at(r)
-		if t.kind.shape != sl.shape {
+		if t.kind.shape != sl.shape || s.next(sl.engine) != r {
 			return
 		}
 		s.leave(l, r)

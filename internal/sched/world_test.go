@@ -85,6 +85,7 @@ type run struct {
 	engines []tutti.EngineID
 	started bool
 	over    bool
+	broken  bool // an engine of its gang died
 }
 
 type letter struct {
@@ -303,8 +304,14 @@ func (w *world) assigned(a Assign) {
 		}
 	}
 	want := max(1, j.Class.Need.Ranks)
-	if j.Class.Program == "" {
+	switch {
+	case j.Class.Program == "":
 		want = 0
+	case len(j.Class.Engines) > 0:
+		want = len(j.Class.Engines)
+		if !slices.Equal(a.Engines, j.Class.Engines) {
+			w.fatalf("task %v is a world of %v and gets engines %v", a.Run.Task, j.Class.Engines, a.Engines)
+		}
 	}
 	if len(a.Engines) != want || j.Class.Need.Nodes > 1 && len(a.Nodes) != j.Class.Need.Nodes {
 		w.fatalf("task %v gets engines %v, nodes %v", a.Run.Task, a.Engines, a.Nodes)
@@ -378,6 +385,10 @@ func (w *world) complete(a *agent, r *run, took time.Duration) {
 	j := w.tasks[r.Run.Task]
 	res := Result{Run: r.Run, Took: took, Size: 1 << 20}
 	switch {
+	case r.broken && w.chance(w.luck.deaf):
+		return // until it is made to stop
+	case r.broken:
+		res.Kind, res.Reason = MachineFailed, "a rank was lost"
 	case w.chance(w.luck.crash) && len(r.engines) > 0:
 		w.kill(a, r.engines[w.rng.IntN(len(r.engines))], "segmentation fault")
 		return
@@ -451,15 +462,25 @@ func (w *world) abort(a *agent, id tutti.RunID, force bool) {
 	}
 }
 
-// kill ends an engine: its runs vanish, those of gangs on the other engines go on until stopped.
+// kill ends an engine: its runs vanish. Those of gangs on the other engines end soon, or go on until
+// stopped if they do not listen.
 func (w *world) kill(a *agent, id tutti.EngineID, why string) {
 	m := a.engines[id]
 	m.alive = false
 	for _, r := range slices.Clone(m.queue) {
-		if len(r.engines) == 1 {
+		gang := len(r.engines) > 1 || len(r.Class.Engines) > 0
+		switch {
+		case !gang:
 			r.over = true
 			delete(a.runs, r.Run)
+		case !r.broken && !w.chance(w.luck.deaf):
+			w.after(time.Duration(w.rng.IntN(50))*time.Millisecond, func() {
+				if a.up && a.runs[r.Run] == r && !r.over {
+					w.end(a, r, Result{Run: r.Run, Kind: MachineFailed, Reason: "a rank was lost"})
+				}
+			})
 		}
+		r.broken = r.broken || gang
 	}
 	m.queue = nil
 	w.toHub(a, EngineDown{Engine: id, Life: m.life, Why: why})
