@@ -180,12 +180,21 @@ func KindOf(err error) Kind {
 	return Other
 }
 
-// HintOf finds the innermost hint in err's chain, "" if there is none.
+// HintOf finds the innermost hint in err's chain, "" if there is none. Of several errors that were
+// joined it is that of the first which has one.
 func HintOf(err error) string {
 	hint := ""
 	for err != nil {
 		if e, ok := err.(*Error); ok && e.Hint != "" {
 			hint = e.Hint
+		}
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, one := range several.Unwrap() {
+				if h := HintOf(one); h != "" {
+					return h
+				}
+			}
+			return hint
 		}
 		err = errors.Unwrap(err)
 	}

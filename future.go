@@ -155,22 +155,28 @@ func (p *Promise) Wait(ctx context.Context) (Outcome, error) {
 // memory with no segment.
 func (p *Promise) Value(ctx context.Context) (Value, error) {
 	o, err := p.Wait(ctx)
-	switch {
-	case err != nil:
-		return Value{}, err
-	case o.Err != nil:
-		return Value{}, o.Err
-	case o.Value.Ref.IsZero():
-		return o.Value, nil
+	if err == nil {
+		err = o.Err
 	}
-	data, release, err := p.keeper.Fetch(ctx, o.Value)
+	if err != nil {
+		return Value{}, err
+	}
+	return p.bytes(ctx, o.Value)
+}
+
+// bytes fetches a value if it is a blob.
+func (p *Promise) bytes(ctx context.Context, v Value) (Value, error) {
+	if v.Ref.IsZero() {
+		return v, nil
+	}
+	data, release, err := p.keeper.Fetch(ctx, v)
 	if err != nil {
 		return Value{}, err
 	}
 	defer release()
 	own := make([]byte, len(data))
 	copy(own, data)
-	return Value{Codec: o.Value.Codec, Data: own}, nil
+	return Value{Codec: v.Codec, Data: own}, nil
 }
 
 // Read is Value, decoded into *into.
@@ -207,14 +213,18 @@ type Future[R any] struct {
 // FutureOf gives a promise its type.
 func FutureOf[R any](p *Promise) *Future[R] { return &Future[R]{p: p} }
 
-// FutureVia gives a promise a type whose values are made from the promise's by read.
-func FutureVia[R any](p *Promise, read func(Value) (R, error)) *Future[R] {
+// FutureVia gives a promise a type whose values are made by read from how the task ended, well or
+// not. The value's bytes are in o.Value.Data.
+func FutureVia[R any](p *Promise, read func(o Outcome) (R, error)) *Future[R] {
 	return &Future[R]{p: p, read: func(ctx context.Context) (r R, err error) {
-		v, err := p.Value(ctx)
+		o, err := p.Wait(ctx)
 		if err != nil {
 			return r, err
 		}
-		return read(v)
+		if o.Value, err = p.bytes(ctx, o.Value); err != nil && o.Err == nil {
+			return r, err
+		}
+		return read(o)
 	}}
 }
 

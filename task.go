@@ -121,6 +121,8 @@ func (t *Task) Check() error {
 			WithHint("put them into a file, and let the command read that")
 	case len(t.Argv) > 0 && t.Argv[0] == "":
 		return Errorf("submit", Invalid, "the command's name is empty")
+	case t.Target != nil && len(t.Engines) > 0:
+		return Errorf("submit", Invalid, "a task is for one engine or for a world of several, not for both")
 	case t.Limit < 0:
 		return Errorf("submit", Invalid, "the time limit is negative: %v", t.Limit)
 	case slices.Contains(t.Deps, t.ID) || slices.Contains(t.After, t.ID):

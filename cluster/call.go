@@ -2,10 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
 // Call calls f with the same argument on every engine of the view. The results come in the order
@@ -37,24 +40,79 @@ func together[R any](ctx context.Context, d *Direct, task func(i int) *tutti.Tas
 
 // CallRanks calls f on n engines at once, as the ranks of a world of their own: mpi.From(ctx)
 // finds it. The results come in the order of ranks. The engines are all free at the same time and
-// on one node; the call waits for that.
+// on one node; the call waits for that. If any rank fails the error is that of the first which did,
+// joined by those of all others; see [CallRanksOn], which also tells what becomes of the others.
 func CallRanks[A, R any](ctx context.Context, b *Balanced, n int, f *tutti.Fn[A, R], arg A, opts ...tutti.Option) *tutti.Future[[]R] {
 	if n < 1 {
 		return tutti.FutureOf[[]R](failedPromise(tutti.Errorf("call "+f.Name(), tutti.Invalid, "a world of %d ranks", n)))
 	}
+	return callWorld[R](ctx, b, f.Name(), arg, opts, func(w *tutti.Work) { w.Need.Ranks = n })
+}
+
+// CallRanksOn calls f on the engines of the view at once, as the ranks of a world of their own: the
+// rank is the place in the view, and mpi.From(ctx) finds the world. It waits until all of them are
+// free for it; what was submitted before for any of them goes first. Several worlds may be at work
+// at once on engines that they do not share, and every call may make another one.
+//
+// A rank that fails or dies ends its world: the calls that others have in it end with kind
+// [tutti.Revoked], and who still goes on after a second is asked to stop. The engines live on with
+// their variables, except one that died, which is started again without them; the call is not
+// repeated for that unless its Retry.Lost says so.
+//
+// If any rank fails the error is that of the first which did, joined by those of all others.
+// Kinds: NotFound for an engine that there is not, Invalid for one that is named twice, Lost for one
+// that is gone for good, Unsupported for engines that are not all on one node.
+func CallRanksOn[A, R any](ctx context.Context, d *Direct, f *tutti.Fn[A, R], arg A, opts ...tutti.Option) *tutti.Future[[]R] {
+	ids, err := d.Targets(ctx)
+	if err == nil && len(ids) == 0 {
+		err = tutti.Errorf("call "+f.Name(), tutti.Invalid, "a world of no engines")
+	}
+	if err != nil {
+		return tutti.FutureOf[[]R](failedPromise(err))
+	}
+	to := &Balanced{c: d.c}
+	return callWorld[R](ctx, to, f.Name(), arg, opts, func(w *tutti.Work) { w.Engines = slices.Clone(ids) })
+}
+
+// callWorld submits a function whose ranks are as set says.
+func callWorld[R any](ctx context.Context, to tutti.Submitter, name string, arg any, opts []tutti.Option, set func(*tutti.Work)) *tutti.Future[[]R] {
 	v, err := tutti.Encode(arg)
 	if err != nil {
-		return tutti.FutureOf[[]R](failedPromise(tutti.Errorf("call "+f.Name(), tutti.Invalid, "argument: %w", err)))
+		return tutti.FutureOf[[]R](failedPromise(tutti.Errorf("call "+name, tutti.Invalid, "argument: %w", err)))
 	}
 	s := tutti.Apply(opts...)
-	s.Work.Func = f.Name()
-	s.Work.Need.Ranks = n
-	p := b.SubmitTask(ctx, &tutti.Task{Work: &s.Work, Args: []tutti.Arg{{Value: v}}, After: s.After, Follow: s.Follow})
+	s.Work.Func = name
+	set(&s.Work)
+	p := to.SubmitTask(ctx, &tutti.Task{Work: &s.Work, Args: []tutti.Arg{{Value: v}}, After: s.After, Follow: s.Follow})
 	return tutti.FutureVia(p, rankResults[R])
 }
 
+// rankErrors are the errors of all ranks of a world that failed, that of the whole first.
+func rankErrors(o tutti.Outcome) error {
+	ends, ok := wire.UnpackRankEnds(o.Value)
+	if !ok {
+		return o.Err
+	}
+	errs := []error{o.Err}
+	var first *tutti.Error
+	errors.As(o.Err, &first)
+	for rank := range ends {
+		if err := ends[rank].Error(); err != nil && (first == nil || first.Rank != rank) {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 1 {
+		return o.Err
+	}
+	return errors.Join(errs...)
+}
+
 // rankResults reads the results of a world: a CBOR array of (codec, bytes).
-func rankResults[R any](v tutti.Value) ([]R, error) {
+func rankResults[R any](o tutti.Outcome) ([]R, error) {
+	if o.Err != nil {
+		return nil, rankErrors(o)
+	}
+	v := o.Value
 	var raw []struct {
 		_     struct{} `cbor:",toarray"`
 		Codec tutti.Codec

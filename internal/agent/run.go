@@ -75,7 +75,11 @@ func (a *Agent) accept(r *run) {
 	}
 	for i, id := range r.engines {
 		if a.engines[id] == nil || slices.Contains(r.engines[:i], id) {
-			a.giveBack(r) // the engine's end is on its way to the controller
+			if len(r.work.Engines) > 0 {
+				a.strand(r)
+			} else {
+				a.giveBack(r) // the engine's end is on its way to the controller
+			}
 			return
 		}
 	}
@@ -95,13 +99,17 @@ func (a *Agent) enqueue(r *run) {
 		a.waiting = append(a.waiting, r)
 		return
 	}
-	if len(r.engines) > 1 || r.work.Need.Ranks == 1 {
+	if len(r.engines) > 1 || r.work.Need.Ranks == 1 || len(r.work.Engines) > 0 {
 		r.gang = a.newGang(r)
 	}
 	for _, id := range r.engines {
 		e := a.engines[id]
 		if e == nil { // it died while blobs were on their way
-			a.giveBack(r)
+			if len(r.work.Engines) > 0 {
+				a.strand(r)
+			} else {
+				a.giveBack(r)
+			}
 			return
 		}
 	}
@@ -121,11 +129,11 @@ func (a *Agent) end(r *run, res *wire.Result) {
 		return
 	}
 	r.state, r.result = ended, res
-	r.args, r.deps, r.job, r.gang = nil, nil, nil, nil
 	if r.grace != nil {
 		r.grace.Stop()
 	}
 	a.freeOf(r)
+	r.args, r.deps, r.job, r.gang = nil, nil, nil, nil
 	a.reports.ended(res)
 }
 
@@ -134,6 +142,9 @@ func (a *Agent) freeOf(r *run) {
 	a.gpus.give(r.grant)
 	a.cores += r.cores
 	r.grant, r.cores = grant{}, 0
+	if r.gang != nil {
+		r.gang.close()
+	}
 	a.blobs.letGo(r)
 }
 
@@ -165,9 +176,6 @@ func (r *run) forget(a *Agent) {
 	}
 	if r.job != nil {
 		r.job.Kill()
-	}
-	if r.gang != nil {
-		r.gang.close()
 	}
 	a.freeOf(r)
 	r.state = ended
@@ -259,9 +267,9 @@ func (a *Agent) abortParts(r *run, force bool) {
 				e.queue = slices.Delete(e.queue, i, i+1)
 				a.partEnded(r, e, wire.Result{Run: r.id, Ending: engine.WasCanceled, Engine: id, Fail: wire.PackError(stopped(r.timeout))})
 				a.pumpSoon(e)
-				continue
+			} else if e.has(r) { // and is not a later life of one that died
+				e.proc.Cancel(r.id, r.timeout)
 			}
-			e.proc.Cancel(r.id, r.timeout)
 		}
 	}
 	r.insist(a)

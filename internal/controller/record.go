@@ -64,7 +64,7 @@ func (w *works) intern(tw tutti.Work) (*work, error) {
 func classOf(tw tutti.Work) *sched.Class {
 	c := &sched.Class{
 		Program: tw.Program, Func: tw.Func, Label: tw.Label, Need: tw.Need,
-		Priority: tw.Priority, Retry: tw.Retry, Limit: tw.Limit, Target: tutti.NoEngine, Durable: tw.Durable,
+		Priority: tw.Priority, Retry: tw.Retry, Limit: tw.Limit, Target: tutti.NoEngine, Engines: tw.Engines, Durable: tw.Durable,
 	}
 	if tw.Target != nil {
 		c.Target = *tw.Target

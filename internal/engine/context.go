@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/mpi"
 )
 
 // runContext is the context of one run. It is written here because an engine makes hundreds of
@@ -21,6 +22,8 @@ type runContext struct {
 	timeout bool // it was stopped because its time was over
 	asked   bool // it was asked to stop
 	after   map[*func()]struct{}
+	world   *mpi.World // while its function is a rank of it
+	lost    []int      // ranks of that world that ended badly
 }
 
 type runKey struct{}
@@ -120,4 +123,28 @@ func (c *runContext) end(err error) {
 		go (*f)()
 	}
 	c.after = nil
+}
+
+// enter notes the world that the run's function is a rank of, nil at its end.
+func (c *runContext) enter(w *mpi.World) {
+	c.mu.Lock()
+	c.world = w
+	lost := c.lost
+	c.mu.Unlock()
+	for _, rank := range lost {
+		if w != nil {
+			w.Lost(rank)
+		}
+	}
+}
+
+// mourn takes in that a rank of the world has ended badly.
+func (c *runContext) mourn(rank int) {
+	c.mu.Lock()
+	c.lost = append(c.lost, rank)
+	w := c.world
+	c.mu.Unlock()
+	if w != nil {
+		w.Lost(rank)
+	}
 }

@@ -92,6 +92,12 @@ func (l *loop) control(kind uint16, body []byte) error {
 		if s.end() == nil {
 			l.cancel(id, timeout)
 		}
+	case kindLost:
+		s.tuple(4)
+		id, rank := s.runID(), int(s.uint())
+		if s.end() == nil {
+			l.lost(id, rank)
+		}
 	case kindTakeBack:
 		var w wire.Runs
 		if _, err := w.UnmarshalMsg(body); err != nil {
@@ -117,16 +123,39 @@ func (l *loop) control(kind uint16, body []byte) error {
 
 // cancel stops a run: one that waits ends here, one in progress is told.
 func (l *loop) cancel(id tutti.RunID, timeout bool) {
-	for _, q := range l.queue.remove([]tutti.RunID{id}) {
-		res := wire.Result{Run: id, Ending: WasCanceled, Engine: l.Engine, Fail: pack(l.place(stopped(timeout), &q))}
-		q.block.release()
-		l.out.result(&res)
-		l.out.flush()
+	if l.endWaiting(id, WasCanceled, stopped(timeout)) {
 		return
 	}
 	if c := l.current.Load(); c != nil && c.id == id {
 		c.cancel(timeout)
 	}
+}
+
+// lost revokes the world of a run, one of whose ranks has ended badly.
+func (l *loop) lost(id tutti.RunID, rank int) {
+	if l.endWaiting(id, UserFailed, revoked(rank)) {
+		return
+	}
+	if c := l.current.Load(); c != nil && c.id == id {
+		c.mourn(rank)
+	}
+}
+
+// endWaiting ends a run that has not begun; false if there is none of that name.
+func (l *loop) endWaiting(id tutti.RunID, how Ending, err *tutti.Error) bool {
+	for _, q := range l.queue.remove([]tutti.RunID{id}) {
+		res := wire.Result{Run: id, Ending: how, Engine: l.Engine, Fail: pack(l.place(err, &q))}
+		q.block.release()
+		l.out.result(&res)
+		l.out.flush()
+		return true
+	}
+	return false
+}
+
+// revoked is the error of a rank that ends because another one did.
+func revoked(rank int) *tutti.Error {
+	return tutti.Errorf("run", tutti.Revoked, "rank %d of its world has ended", rank)
 }
 
 // giveBack answers TakeBack with those that had not begun.

@@ -24,6 +24,7 @@ type session struct {
 	sink func(Event)
 
 	onReady func() // called before the sink hears of it
+	mourns  bool   // the engine understands kindLost; others watch their peers by themselves
 
 	mu      sync.Mutex // guards what follows
 	asked   map[uint64]chan string
@@ -81,15 +82,26 @@ func (s *session) tell(kind uint16, body []byte) {
 }
 
 func (s *session) Cancel(run tutti.RunID, timeout bool) {
-	b := msgp.AppendArrayHeader(nil, 4)
-	b = msgp.AppendUint64(b, uint64(run.Task))
-	b = msgp.AppendUint32(b, uint32(run.Attempt))
-	b = msgp.AppendUint32(b, run.Epoch)
 	n := 0
 	if timeout {
 		n = 1
 	}
-	s.tell(kindCancel, msgp.AppendInt(b, n))
+	s.tell(kindCancel, runAnd(run, n))
+}
+
+func (s *session) Lost(run tutti.RunID, rank int) {
+	if s.mourns {
+		s.tell(kindLost, runAnd(run, rank))
+	}
+}
+
+// runAnd names a run, and one thing about it.
+func runAnd(run tutti.RunID, n int) []byte {
+	b := msgp.AppendArrayHeader(nil, 4)
+	b = msgp.AppendUint64(b, uint64(run.Task))
+	b = msgp.AppendUint32(b, uint32(run.Attempt))
+	b = msgp.AppendUint32(b, run.Epoch)
+	return msgp.AppendInt(b, n)
 }
 
 func (s *session) TakeBack(runs []tutti.RunID) {

@@ -31,8 +31,9 @@ func WorldOf(ctx context.Context) (World, bool) {
 func NewSegment() (*os.File, error) { return mpi.NewSegment("") }
 
 // inWorld runs a function as a rank: mpi.From finds its communicator. If it fails the world is
-// revoked, so that no other rank waits for this one; the engine lives on, for the next world.
-func (w *World) inWorld(ctx context.Context, f func(context.Context) (any, error)) (result any, err error) {
+// ended, in whichever of its communicators others wait for this rank: their calls give kind Revoked
+// and say why. The engine lives on, for the next world.
+func (w *World) inWorld(ctx *runContext, f func(context.Context) (any, error)) (result any, err error) {
 	if w == nil || w.Segment == "" {
 		return f(ctx)
 	}
@@ -40,11 +41,17 @@ func (w *World) inWorld(ctx context.Context, f func(context.Context) (any, error
 	if err != nil {
 		return nil, machine{tutti.Errorf("join world", tutti.KindOf(err), "%s: %w", w.Name, err)}
 	}
+	ctx.enter(world)
 	well := false
 	defer func() {
-		if !well { // an error, a panic, or the end of the goroutine
-			_ = world.Comm().Revoke()
+		if !well {
+			why := "its goroutine ended, or it panicked"
+			if err != nil {
+				why = err.Error()
+			}
+			world.Comm().Abort(1, why) // of a world that was joined: ends no process
 		}
+		ctx.enter(nil)
 		_ = world.Finalize()
 	}()
 	result, err = f(mpi.NewContext(ctx, world.Comm()))

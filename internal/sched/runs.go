@@ -294,7 +294,13 @@ func (s *State) loseSlot(sl *slot, why string) {
 // returned takes in which of the runs asked back had not begun.
 func (s *State) returned(ev Returned) {
 	for _, run := range ev.Runs {
-		if r, t := s.current(run); t != nil {
+		r, t := s.current(run)
+		switch {
+		case t == nil:
+		case t.flags&isBroken != 0 && t.kind.shape.world: // what it was to find in its engines is gone
+			s.exit(t)
+			s.loseRun(r, t, "")
+		default:
 			s.exit(t)
 			s.giveBack(r, t)
 		}

@@ -343,7 +343,7 @@ func (w *world) accept(a *agent, r *run) {
 // tryStart begins a run if it is first on all its engines.
 func (w *world) tryStart(a *agent, r *run) {
 	for _, e := range r.engines {
-		if a.engines[e].queue[0] != r {
+		if m := a.engines[e]; m == nil || len(m.queue) == 0 || m.queue[0] != r {
 			return
 		}
 	}
@@ -386,7 +386,8 @@ func (w *world) complete(a *agent, r *run, took time.Duration) {
 	res := Result{Run: r.Run, Took: took, Size: 1 << 20}
 	switch {
 	case r.broken && w.chance(w.luck.deaf):
-		return // until it is made to stop
+		w.after(time.Second, func() { w.loseEngines(a, r) }) // its agent loses patience after the scheduler
+		return
 	case r.broken:
 		res.Kind, res.Reason = MachineFailed, "a rank was lost"
 	case w.chance(w.luck.crash) && len(r.engines) > 0:
@@ -457,6 +458,7 @@ func (w *world) abort(a *agent, id tutti.RunID, force bool) {
 			w.end(a, r, Result{Run: id, Kind: WasCanceled})
 		}
 	case r.started && w.chance(w.luck.deaf):
+		w.after(time.Second, func() { w.loseEngines(a, r) }) // its agent insists, also when nobody asks again
 	default:
 		w.end(a, r, Result{Run: id, Kind: WasCanceled})
 	}
@@ -466,6 +468,9 @@ func (w *world) abort(a *agent, id tutti.RunID, force bool) {
 // stopped if they do not listen.
 func (w *world) kill(a *agent, id tutti.EngineID, why string) {
 	m := a.engines[id]
+	if m == nil {
+		return // gone already
+	}
 	m.alive = false
 	for _, r := range slices.Clone(m.queue) {
 		gang := len(r.engines) > 1 || len(r.Class.Engines) > 0
@@ -484,6 +489,21 @@ func (w *world) kill(a *agent, id tutti.EngineID, why string) {
 	}
 	m.queue = nil
 	w.toHub(a, EngineDown{Engine: id, Life: m.life, Why: why})
+}
+
+// loseEngines kills all engines of a run that does not end.
+func (w *world) loseEngines(a *agent, r *run) {
+	if !a.up || a.runs[r.Run] != r || r.over {
+		return
+	}
+	for _, e := range r.engines {
+		if m := a.engines[e]; m != nil && m.alive && slices.Contains(m.queue, r) {
+			w.kill(a, e, "its run did not end")
+		}
+	}
+	if !r.over {
+		w.end(a, r, Result{Run: r.Run, Kind: MachineFailed, Reason: "a rank was lost"})
+	}
 }
 
 func (w *world) startEngine(a StartEngine) {

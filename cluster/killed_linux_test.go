@@ -1,0 +1,167 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/agent"
+	"github.com/tutti-hpc/tutti/internal/controller"
+	"github.com/tutti-hpc/tutti/internal/sched"
+	"github.com/tutti-hpc/tutti/internal/wire"
+	"github.com/tutti-hpc/tutti/mpi"
+)
+
+var killings = flag.Int("killings", 12, "how many ranks TestKilledRanks kills")
+
+// hurried opens a cluster of n engines that are started again at once when they die, each of which
+// knows its number.
+func hurried(t *testing.T, n int) *Client {
+	t.Helper()
+	ctx := t.Context()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctl, err := controller.Start(ctx, controller.Config{
+		Name: "embedded", Version: tutti.Release, Sched: sched.Config{Restart: time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ctl.Close() })
+	net := wire.NewMemory(1)
+	srv, err := accept(ctl, net, embeddedAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Close)
+	a, err := agent.Start(ctx, agent.Config{Network: net, Addr: embeddedAddr, Has: tutti.Resources{Cores: float64(n)}, Orphan: forever})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	c, err := Join(ctx, Door{
+		Network: net, Addr: embeddedAddr, Data: &plane{}, Warn: func(string) {},
+		Want: wire.Want{PerNode: n, Spec: wire.ProgramSpec{Name: "go:self", Path: exe}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := c.WaitForEngines(ctx, n); err != nil {
+		t.Fatal(err)
+	}
+	for id := range tutti.EngineID(n) {
+		if err := c.Direct(id).Push(ctx, "number", int(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// sums adds numbers for ever, round by round, and counts them in a variable of its engine.
+var sums = tutti.Func("cluster.sums", func(ctx context.Context, rounds int) (int, error) {
+	c, _ := mpi.From(ctx)
+	x := make([]float64, 1000)
+	for i := 0; rounds == 0 || i < rounds; i++ {
+		if err := mpi.Allreduce(c, x, x, mpi.Sum); err != nil {
+			return i, err
+		}
+	}
+	return tutti.Var[int](ctx, "number")
+})
+
+// A rank is killed in the middle of its work, again and again: each time the others say so, keep
+// what they have, and are ranks of the next world.
+func TestKilledRanks(t *testing.T) {
+	ctx := t.Context()
+	c := hurried(t, 4)
+	all := []tutti.EngineID{0, 1, 2, 3}
+	files, shared := descriptors(t), sharedMemory(t)
+	for n := range *killings {
+		victim := tutti.EngineID(n % 4)
+		f := CallRanksOn(ctx, c.Direct(all...), sums, 0)
+		killBusy(t, c, victim, n)
+		began := time.Now()
+		_, err := f.Get(ctx)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("killing %d: it took %v to hear of it", n, took)
+		}
+		var e *tutti.Error
+		if !errors.As(err, &e) || e.Kind != tutti.Lost || e.Rank != int(victim) || !errors.Is(err, tutti.Revoked) {
+			t.Fatalf("killing %d: %v", n, err)
+		}
+		if got := strings.Count(err.Error(), "revoked"); got != 3 {
+			t.Fatalf("killing %d: %d others report: %v", n, got, err)
+		}
+		// The survivors are a world at once, the killed one when it is back.
+		rest := slices.DeleteFunc(slices.Clone(all), func(id tutti.EngineID) bool { return id == victim })
+		if got, err := CallRanksOn(ctx, c.Direct(rest...), sums, 3).Get(ctx); err != nil || got[0] != int(rest[0]) || got[2] != int(rest[2]) {
+			t.Fatalf("after killing %d: %v %v", n, got, err)
+		}
+		if err := c.Direct(victim).Push(ctx, "number", int(victim)); err != nil {
+			t.Fatalf("after killing %d: %v", n, err)
+		}
+	}
+	if got, err := CallRanksOn(ctx, c.Direct(all...), sums, 3).Get(ctx); err != nil || !slices.Equal(got, []int{0, 1, 2, 3}) {
+		t.Error(got, err)
+	}
+	if now := descriptors(t); now > files+8 {
+		t.Errorf("%d descriptors are open, and %d were", now, files)
+	}
+	if now := sharedMemory(t); now != shared {
+		t.Errorf("/dev/shm has %s, and had %s", now, shared)
+	}
+}
+
+// killBusy kills an engine when it is at work.
+func killBusy(t *testing.T, c *Client, id tutti.EngineID, n int) {
+	t.Helper()
+	for {
+		infos, err := c.Engines(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range infos {
+			if e.ID == id && e.Running != 0 {
+				time.Sleep(time.Duration(n%7) * time.Millisecond) // somewhere in its work, be it before the first call
+				if err := syscall.Kill(e.Pid, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+		}
+	}
+}
+
+// descriptors counts what this process has open.
+func descriptors(t *testing.T) int {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// sharedMemory lists what of ours lies in /dev/shm.
+func sharedMemory(t *testing.T) string {
+	list, err := os.ReadDir("/dev/shm")
+	if err != nil {
+		t.Skip(err)
+	}
+	var names []string
+	for _, e := range list {
+		if strings.Contains(e.Name(), "tutti") {
+			names = append(names, e.Name())
+		}
+	}
+	return strings.Join(names, " ")
+}
