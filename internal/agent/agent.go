@@ -34,6 +34,7 @@ type Agent struct {
 	programs   map[string]*program
 	jobs       int    // commands that were started or are just being started
 	waiting    []*run // commands that wait for cores
+	slots      map[slotName]*slot
 	cores      float64
 	gpus       *gpuRack
 	reports    reports
@@ -59,7 +60,7 @@ func Start(ctx context.Context, cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, inbox: make(chan func(), inboxSize), done: make(chan struct{}), gone: make(chan struct{}), joined: make(chan struct{}),
 		node: tutti.NoNode, works: map[uint32]*tutti.Work{}, runs: map[tutti.RunID]*run{},
-		engines: map[tutti.EngineID]*engineState{}, dying: map[*engineState]struct{}{}, programs: map[string]*program{},
+		engines: map[tutti.EngineID]*engineState{}, dying: map[*engineState]struct{}{}, programs: map[string]*program{}, slots: map[slotName]*slot{},
 		cores: cfg.Has.Cores, gpus: newGPURack(cfg.GPUs), peers: map[tutti.NodeID][]string{},
 	}
 	a.log = newLogRing(cfg.Log)
@@ -197,6 +198,7 @@ func (a *Agent) dropAll() {
 	}
 	clear(a.runs)
 	a.waiting = nil
+	clear(a.slots)
 	a.reports.init()
 }
 

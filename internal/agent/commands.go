@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/engine"
@@ -13,6 +14,48 @@ func coresOf(r *run) float64 {
 		return r.work.Need.Cores
 	}
 	return 1
+}
+
+// slot is the commands that share what they hold on this node: the first runs, or may run as soon as
+// there is room; when it has ended the next one follows without a word from the controller. Slots are
+// numbered by the controller, in each of its lives anew.
+type slot []*run
+
+type slotName struct{ epoch, no uint32 }
+
+// isNext puts a command into its slot, and reports whether it is first there.
+func (a *Agent) isNext(r *run) bool {
+	if r.slot == 0 {
+		return true
+	}
+	name := slotName{r.id.Epoch, r.slot}
+	s := a.slots[name]
+	if s == nil {
+		s = new(slot)
+		a.slots[name] = s
+	}
+	*s = append(*s, r)
+	return len(*s) == 1
+}
+
+// leaveSlot takes a command out of its slot. If it was the first there the next may start, before
+// others that wait: it has the room that has just become free.
+func (a *Agent) leaveSlot(r *run) {
+	name := slotName{r.id.Epoch, r.slot}
+	s := a.slots[name]
+	if r.slot == 0 || s == nil {
+		return
+	}
+	r.slot = 0
+	i := slices.Index(*s, r)
+	if i < 0 {
+		return
+	}
+	if *s = slices.Delete(*s, i, i+1); len(*s) == 0 {
+		delete(a.slots, name)
+	} else if i == 0 {
+		a.waiting = slices.Insert(a.waiting, 0, (*s)[0])
+	}
 }
 
 // startCommands begins the commands that wait, in order, as long as the node has cores and

@@ -169,7 +169,9 @@ func (a *Agent) tellPeers(r *run, rank int) {
 			continue
 		}
 		if e.has(r) {
-			e.proc.Lost(r.id, rank)
+			if m, ok := e.proc.(engine.Mourner); ok {
+				m.Lost(r.id, rank)
+			}
 		} else if j := slices.Index(e.queue, r); j >= 0 { // it was not handed over, and need not be
 			e.queue = slices.Delete(e.queue, j, j+1)
 			a.pumpSoon(e)

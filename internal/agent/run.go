@@ -30,6 +30,7 @@ type run struct {
 	fetched []tutti.Ref // blobs of other nodes that are kept here for it
 	grant   grant       // accelerators
 	cores   float64     // of a command that runs
+	slot    uint32      // of a command, see slot
 	credit  []int       // owed to job before it was known
 	job     engine.Job  // of a command, when it was started
 	gang    *gang       // of a run on several engines
@@ -60,7 +61,7 @@ func (a *Agent) assign(m *wire.Assign) {
 		if a.runs[w.Run] != nil {
 			continue // it came twice
 		}
-		r := &run{id: w.Run, work: a.works[w.Work], engines: w.Engines, args: w.Args, deps: w.Deps}
+		r := &run{id: w.Run, work: a.works[w.Work], engines: w.Engines, args: w.Args, deps: w.Deps, slot: w.Slot}
 		a.runs[r.id] = r
 		a.accept(r)
 	}
@@ -96,7 +97,9 @@ func (a *Agent) accept(r *run) {
 func (a *Agent) enqueue(r *run) {
 	r.state = queued
 	if len(r.engines) == 0 {
-		a.waiting = append(a.waiting, r)
+		if a.isNext(r) {
+			a.waiting = append(a.waiting, r)
+		}
 		return
 	}
 	if len(r.engines) > 1 || r.work.Need.Ranks == 1 || len(r.work.Engines) > 0 {
@@ -146,6 +149,7 @@ func (a *Agent) freeOf(r *run) {
 		r.gang.close()
 	}
 	a.blobs.letGo(r)
+	a.leaveSlot(r)
 }
 
 // fail ends a run for a reason of the agent's own.

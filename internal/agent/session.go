@@ -77,7 +77,7 @@ func (a *Agent) hello() wire.AgentHello {
 		}
 	}
 	for _, r := range a.runs {
-		h.Runs = append(h.Runs, wire.HeldRun{Run: r.id, Engines: r.engines, Started: r.begun, Ended: r.result != nil})
+		h.Runs = append(h.Runs, wire.HeldRun{Run: r.id, Engines: r.engines, Started: r.begun || len(r.engines) == 0 && r.state == sent, Ended: r.result != nil})
 	}
 	return h
 }

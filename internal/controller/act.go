@@ -63,7 +63,7 @@ func (c *Controller) assign(a *sched.Assign) {
 	if !ok || ag == nil {
 		return
 	}
-	run := wire.Run{Run: a.Run, Work: r.work.no, Args: r.args}
+	run := wire.Run{Run: a.Run, Work: r.work.no, Args: r.args, Slot: a.Slot}
 	if len(a.Engines) > 0 {
 		run.Engines = append([]tutti.EngineID(nil), a.Engines...)
 	}

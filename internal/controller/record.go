@@ -62,8 +62,16 @@ func (w *works) intern(tw tutti.Work) (*work, error) {
 
 // classOf is the part of a Work that the scheduler looks at.
 func classOf(tw tutti.Work) *sched.Class {
+	name := tw.Func
+	switch { // commands of one name take about as long, if any do
+	case name != "":
+	case tw.Label != "":
+		name = tw.Label
+	case len(tw.Argv) > 0:
+		name = tw.Argv[0]
+	}
 	c := &sched.Class{
-		Program: tw.Program, Func: tw.Func, Label: tw.Label, Need: tw.Need,
+		Program: tw.Program, Func: name, Label: tw.Label, Need: tw.Need,
 		Priority: tw.Priority, Retry: tw.Retry, Limit: tw.Limit, Target: tutti.NoEngine, Engines: tw.Engines, Durable: tw.Durable,
 	}
 	if tw.Target != nil {

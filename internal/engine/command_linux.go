@@ -34,13 +34,15 @@ func (Commands) Start(c Command, sink func(Event)) (Job, error) {
 }
 
 // job is a command in progress. Three goroutines serve it: one waits for its end, two read what
-// it prints.
+// it prints, but only once it has lasted for a moment: most short ones print nothing, and are spared
+// the cost.
 type job struct {
 	Command
 	pid   int
 	oom   int // the count of kills for want of memory at the start
 	began time.Time
-	pipes [2]*os.File // what it prints: stdout, stderr
+	fds   [2]int      // what it prints: stdout, stderr
+	pipes [2]*os.File // the same, once they are read
 	pumps sync.WaitGroup
 	last  tail // of stderr: its pump's, then wait's
 
@@ -52,6 +54,7 @@ type job struct {
 	left           int64      // bytes that may still be reported
 	killed         bool       // nobody waits for the rest of its output
 	reaped         bool       // pid is not ours any more
+	listening      bool       // the pumps have begun
 	asked, timeout bool
 	timers         []*time.Timer
 }
@@ -73,28 +76,43 @@ func (j *job) start() *tutti.Error {
 	if err != nil {
 		return tutti.E(op, kindOfErrno(err), err)
 	}
-	var theirs [2]*os.File
-	for i := range theirs {
-		if j.pipes[i], theirs[i], err = newPipeFiles(); err != nil {
-			break
-		}
-	}
-	var fds []uintptr
-	if err == nil {
-		if fds, err = rawFDs(stdin, theirs[0], theirs[1]); err == nil {
-			j.pid, err = spawnFresh(path, argv, env, j.Dir, fds)
-		}
-	}
-	closeFiles(theirs[:]...)
+	j.pid, err = j.spawn(path, argv, env, stdin)
 	if len(j.Stdin) > 0 {
 		stdin.Close()
 	}
 	if err != nil {
-		closeFiles(j.pipes[:]...)
 		return startError(op, path, j.Dir, err)
 	}
 	j.live()
 	return nil
+}
+
+// spawn makes the pipes and the process.
+func (j *job) spawn(path string, argv, env []string, stdin *os.File) (pid int, err error) {
+	fds, err := rawFDs(stdin)
+	if err != nil {
+		return 0, err
+	}
+	for i := range j.fds {
+		var ends [2]int
+		if err = unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+			err = os.NewSyscallError("pipe2", err)
+			break
+		}
+		_ = unix.SetNonblock(ends[0], true)
+		j.fds[i] = ends[0]
+		fds = append(fds, uintptr(ends[1]))
+	}
+	if err == nil {
+		pid, err = spawnFresh(path, argv, env, j.Dir, fds)
+	}
+	for i, fd := range fds[1:] {
+		unix.Close(int(fd))
+		if err != nil {
+			unix.Close(j.fds[i])
+		}
+	}
+	return pid, err
 }
 
 func closeFiles(files ...*os.File) {
@@ -109,11 +127,24 @@ func closeFiles(files ...*os.File) {
 func (j *job) live() {
 	j.began = time.Now()
 	guard.add(j.pid)
-	j.timers = append(j.timers, time.AfterFunc(startedTicks*tick, j.tellStarted))
+	j.timers = append(j.timers, time.AfterFunc(startedTicks*tick, func() {
+		j.mu.Lock()
+		if !j.reaped {
+			j.listen()
+		}
+		j.mu.Unlock()
+		j.tellStarted()
+	}))
+	go j.wait()
+}
+
+// listen begins to read what the command prints; j.mu is held.
+func (j *job) listen() {
+	j.listening = true
 	for i := range j.pipes {
+		j.pipes[i] = os.NewFile(uintptr(j.fds[i]), "pipe")
 		j.pumps.Go(func() { j.pump(i) })
 	}
-	go j.wait()
 }
 
 // spawnFresh starts a program. A file that was written a moment ago may be open for writing in a
@@ -161,13 +192,45 @@ func (j *job) stdin() (*os.File, error) {
 	return f, nil
 }
 
+// found remembers for a moment where executables lie: a thousand commands in a row are often the same.
+var found struct {
+	sync.Mutex
+	at    time.Time // since when; all of it is forgotten together
+	paths map[[3]string]string
+}
+
+// foundFor is that moment. Somebody who installs a program may have to wait for so long until it hides
+// another one of its name.
+const foundFor = time.Second
+
 // lookPath finds an executable as a shell would that stands in dir with that environment.
 func lookPath(name, dir string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil // execve finds out what is wrong with it, and dir counts
 	}
+	key := [3]string{name, dir, envOf(env, "PATH")}
+	found.Lock()
+	if time.Since(found.at) > foundFor {
+		found.at, found.paths = time.Now(), map[[3]string]string{}
+	}
+	path := found.paths[key]
+	found.Unlock()
+	if path != "" {
+		return path, nil
+	}
+	path, err := searchPath(name, dir, key[2])
+	if err == nil {
+		found.Lock()
+		found.paths[key] = path
+		found.Unlock()
+	}
+	return path, err
+}
+
+// searchPath looks through the folders of PATH.
+func searchPath(name, dir, list string) (string, error) {
 	var denied error
-	for _, folder := range filepath.SplitList(envOf(env, "PATH")) {
+	for _, folder := range filepath.SplitList(list) {
 		if folder == "" {
 			folder = "."
 		}
@@ -286,14 +349,23 @@ func (j *job) wait() {
 		t.Stop()
 	}
 	e.asked, e.timeout = j.asked, j.timeout
+	if !j.listening && unread(j.fds[0])+unread(j.fds[1]) > 0 {
+		j.listen()
+	}
+	listening := j.listening
 	j.mu.Unlock()
 	e.exit.Code, e.exit.Signal = exitOf(ws)
 	e.oom = e.exit.Signal == "KILL" && oomKills() > j.oom
-	for _, f := range j.pipes {
-		_ = f.SetReadDeadline(time.Unix(1, 0)) // whoever holds the other end has lost his terminal
+	if listening {
+		for _, f := range j.pipes {
+			_ = f.SetReadDeadline(time.Unix(1, 0)) // whoever holds the other end has lost his terminal
+		}
+		j.pumps.Wait()
+		closeFiles(j.pipes[:]...)
+	} else {
+		unix.Close(j.fds[0])
+		unix.Close(j.fds[1])
 	}
-	j.pumps.Wait()
-	closeFiles(j.pipes[:]...)
 	e.stderr = j.last
 	j.tell(Results{[]wire.Result{j.result(&e)}})
 }

@@ -27,7 +27,7 @@ const (
 	kindStacks   uint16 = 5 // agent: what are you doing?
 	kindCredit   uint16 = 6 // agent: so many bytes of output were dealt with
 	kindStop     uint16 = 7 // agent: finish and end
-	kindLost     uint16 = 8 // agent: a rank of a run's world has ended badly; only to engines that know it, see session.mourns
+	kindLost     uint16 = 8 // agent: a rank of a run's world has ended badly
 
 	kindReady     uint16 = 16
 	kindResults   uint16 = 17 // a wire.Done

@@ -31,7 +31,7 @@ func (Go) Start(_ context.Context, s Spec, sink func(Event)) (Process, error) {
 	defer e.closeTheirs()
 	p := &process{ends: e, exited: make(chan struct{})}
 	p.session = newSession(s, e.conn, sink)
-	p.session.onReady, p.session.mourns = p.handOver, true
+	p.session.onReady = p.handOver
 	path, err := programPath(s.Program)
 	if err == nil {
 		p.pid, err = p.start(path)

@@ -28,7 +28,6 @@ func (m *Memory) Start(_ context.Context, s Spec, sink func(Event)) (Process, er
 	toEngine, toAgent := newPipe(), newPipe()
 	p := &MemoryProcess{pid: int(m.pids.Add(1)), toEngine: toEngine, toAgent: toAgent, ended: make(chan struct{})}
 	p.session = newSession(s, toEngine, sink)
-	p.session.mourns = true
 	id := identity{Engine: s.Engine, Life: s.Life, Host: s.Host, Threads: s.Threads}
 	p.loop = newLoop(id, newSender(toAgent), &p.board, s.Blobs)
 	go p.engine()

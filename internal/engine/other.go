@@ -10,6 +10,8 @@ import (
 
 func (g *guards) start() {}
 
+func (g *guards) put(int, int) {}
+
 func guardMain() int { return exitSetup }
 
 func processMain(string) int { return exitSetup }

@@ -78,9 +78,6 @@ type Process interface {
 	// Cancel asks a run to stop: one that waits ends at once, one that runs has its context
 	// cancelled. The run ends by a result as others do, or not at all: see Terminate.
 	Cancel(run tutti.RunID, timeout bool)
-	// Lost says that a rank of a run's world has failed or died: what the run's function does with
-	// that world from now on ends with kind Revoked, and if it has not begun it does not begin.
-	Lost(run tutti.RunID, rank int)
 	// TakeBack asks for runs that have not begun; [GivenBack] follows, once for each call, in order.
 	TakeBack(runs []tutti.RunID)
 	// Credit returns n bytes of [Output] and [Display] that were dealt with: an engine holds back
@@ -94,6 +91,14 @@ type Process interface {
 	Terminate()
 	// Kill ends the process and its children.
 	Kill()
+}
+
+// Mourner is a Process that can be told of the fate of others. Those that are not come upon it by
+// themselves, when they look whether the ranks they wait for still live.
+type Mourner interface {
+	// Lost says that a rank of a run's world has failed or died: what the run's function does with
+	// that world from now on ends with kind Revoked, and if it has not begun it does not begin.
+	Lost(run tutti.RunID, rank int)
 }
 
 // OutputWindow is how many bytes of output an engine or a command may have out before they are

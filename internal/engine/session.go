@@ -24,7 +24,6 @@ type session struct {
 	sink func(Event)
 
 	onReady func() // called before the sink hears of it
-	mourns  bool   // the engine understands kindLost; others watch their peers by themselves
 
 	mu      sync.Mutex // guards what follows
 	asked   map[uint64]chan string
@@ -89,11 +88,7 @@ func (s *session) Cancel(run tutti.RunID, timeout bool) {
 	s.tell(kindCancel, runAnd(run, n))
 }
 
-func (s *session) Lost(run tutti.RunID, rank int) {
-	if s.mourns {
-		s.tell(kindLost, runAnd(run, rank))
-	}
-}
+func (s *session) Lost(run tutti.RunID, rank int) { s.tell(kindLost, runAnd(run, rank)) }
 
 // runAnd names a run, and one thing about it.
 func runAnd(run tutti.RunID, n int) []byte {

@@ -9,11 +9,15 @@ type Action interface{ action() }
 // Assign sends a task to a node: on one engine, on several that start together as ranks of a
 // world (rank = place in Engines), or, with none, as a command. Deps are the tasks whose results
 // its arguments name; their values go with it.
+//
+// Commands with the same Slot share what they hold: of those that the node has been given for a slot,
+// and that have not ended, it runs only the first. Slots are numbered anew by each controller.
 type Assign struct {
 	Run     tutti.RunID
 	Node    tutti.NodeID
 	Engines []tutti.EngineID
 	Nodes   []tutti.NodeID // of a command that spans several whole nodes, Node first; else nil
+	Slot    uint32         // of a command, else 0
 	Class   *Class         // the one it was submitted with
 	Deps    []tutti.TaskID
 	Tag     any // of the task

@@ -211,7 +211,7 @@ func (v *verifier) slot(sl *slot) {
 	}
 	v.hold(n == sl.n && sl.tail == prev && n > 0, "a slot has %d runs, counted as %d", n, sl.n)
 	v.hold(asked == sl.asked, "a slot has %d runs asked back, counted as %d", asked, sl.asked)
-	v.hold(sl.engine != nil || n == 1 || sl.ghost, "runs wait behind one that has no engine")
+	v.hold(sl.queues() || n == 1 || sl.ghost, "runs wait behind one that is alone in its slot")
 	v.hold(sl.engine == nil || sl.engine.slot == sl && sl.engine.state == engineBusy, "a slot's engine is not its own")
 	v.hold(n <= v.s.cfg.Window || sl.ghost, "%d runs are in flight on one engine", n)
 	for _, e := range sl.gang {

@@ -6,7 +6,7 @@
 // program and the amounts it needs, is its shape; shapes know at every moment on which nodes one
 // more of them fits, so that nothing is ever searched for. Ready tasks of one client, shape and
 // priority form a queue. A slot is a share of a node in use: it holds the resources of one shape
-// once, for the run that is first in it; on an engine more runs may wait in it. An edge joins a
+// once, for the run that is first in it; more runs may wait in it, and hold nothing. An edge joins a
 // task to one that waits for it.
 //
 // A task travels through the states of [tutti.State]:
@@ -31,7 +31,7 @@
 //   - The task that is first in its client's order and has been passed over for Config.Patience gets
 //     nodes kept for it: nothing else is begun there until it fits. A client keeps nodes for one task
 //     at most, and takes all it needs or none, so gangs neither starve nor block each other.
-//   - Runs are sent ahead to an engine only behind runs of the same shape, and only if both functions
+//   - Runs are sent ahead to an engine, or behind a command, only behind runs of the same shape, and only if both functions
 //     are known to be short: as many as make 5 ms, at least 2, one from 20 ms on. If the first runs
 //     for 100 ms, those behind it are asked back. Where tasks of other shapes wait, an engine is kept
 //     busy so for 50 ms at most before its share of the node is given out anew.

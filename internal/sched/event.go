@@ -104,7 +104,7 @@ type Place struct {
 // is not changed after use.
 type Class struct {
 	Program  string // "" for commands
-	Func     string // run times are learned by it
+	Func     string // run times are learned by it; commands may have one too
 	Label    string
 	Need     tutti.Resources
 	Priority int

@@ -87,9 +87,12 @@ func (s *State) bring(n *node, ev NodeUp) {
 			fresh = append(fresh, e)
 		}
 	}
-	for _, h := range ev.Runs {
-		if r, _ := s.current(h.Run); r == 0 {
-			s.adopt(n, h)
+	// Those that run come first: what waits behind them does not take their room.
+	for _, started := range []bool{true, false} {
+		for _, h := range ev.Runs {
+			if r, _ := s.current(h.Run); r == 0 && h.Started == started {
+				s.adopt(n, h)
+			}
 		}
 	}
 	for _, e := range fresh {
@@ -169,7 +172,7 @@ func (s *State) readopt(n *node, h Held, r ref, t *task) bool {
 		return false
 	}
 	sl := s.newSlot(n, sh)
-	sl.ghost = ghost
+	sl.ghost, sl.alone = ghost, true
 	for _, e := range es {
 		s.setWanting(e, false)
 		s.seat(sl, e)

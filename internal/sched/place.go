@@ -204,7 +204,7 @@ func (s *State) begin(n *node, r ref, t *task) {
 	}
 	s.hold(n, sl)
 	s.assign(sl, r, t)
-	if sl.engine != nil {
+	if sl.queues() {
 		s.thirst(sl)
 	}
 }
@@ -220,6 +220,9 @@ func (s *State) assign(sl *slot, r ref, t *task) {
 		s.charge(s.clientOf(t), sl.shape.coreTime(nominal))
 	}
 	a := Assign{Run: t.run(), Tag: t.tag, Node: t.node, Class: t.class, Engines: s.enginesOf(sl), Nodes: s.nodesOf(sl)}
+	if sl.shape.prog == nil {
+		a.Slot = sl.no
+	}
 	if t.more != nil {
 		a.Deps = t.more.deps
 	}

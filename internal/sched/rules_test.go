@@ -128,6 +128,28 @@ func TestWindows(t *testing.T) {
 	})
 }
 
+func TestCommandsAhead(t *testing.T) {
+	short := func(n uint64) Done { return Done{Results: []Result{{Run: runOf(n, 1), Took: 2 * time.Millisecond}}} }
+	c := &Class{Target: tutti.NoEngine, Func: "true"}
+	st := newStage(t, Config{}).withNodes(2)
+	st.want(st.tasks(20, c), "1.1#1 on h0; 1.2#1 on h0")
+	st.want(short(1), "1.1 done; 1.3#1 on h0; 1.4#1 on h0")
+	st.want(short(2), "1.2 done; 1.5#1 on h0; 1.6#1 on h0")
+	st.explains(id(4), "it was sent to h0, where 1 tasks run before it, now 1.3")
+	for n := range st.s.Nodes() {
+		if n.Free.Cores != 0 || n.Runs != 4 { // two hold a core each, and two wait behind them
+			t.Errorf("%+v", n)
+		}
+	}
+	st.want(short(3), "1.3 done; 1.7#1 on h0")
+	st.wantAfter(100*time.Millisecond, Tick{}, "recall [1.6#1]; recall [1.7#1]")
+	st.want(Returned{Runs: []tutti.RunID{runOf(6, 1), runOf(7, 1)}}, "")
+	st.want(short(4), "1.4 done; 1.6#2 on h0; 1.7#2 on h0")
+	st.want(Cancel{Tasks: []tutti.TaskID{id(7)}}, "abort [1.7#2]")
+	st.want(ended(7, 2, WasCanceled), "1.7 cancelled; 1.8#1 on h0")
+	st.want(NodeDown{Node: 0}, "repeat 1.6#2; repeat 1.5#1")
+}
+
 func TestFairness(t *testing.T) {
 	st := newStage(t, Config{}).withNodes(2)
 	c := fnClass("f")

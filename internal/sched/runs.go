@@ -75,7 +75,7 @@ func (s *State) heirloom(node tutti.NodeID, res *Result) (ref, *task) {
 		return 0, nil
 	}
 	sl := s.newSlot(n, t.kind.shape)
-	sl.ghost = true
+	sl.ghost, sl.alone = true, true
 	s.hold(n, sl)
 	s.takeUp(sl, Held{Run: res.Run}, r, t)
 	return r, t

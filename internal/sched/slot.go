@@ -8,15 +8,17 @@ import (
 )
 
 // slot is a share of a node that is in use: the resources of one shape are held once, by the run
-// that is first in it. On an engine others may wait behind that run; a command and a gang are
-// alone. Slots are used again.
+// that is first in it. Others may wait behind that run, at the same engine or, if they are commands
+// on a share of one node, at its agent; a gang is alone. Slots are used again.
 type slot struct {
+	no     uint32 // by which agents know it
 	shape  *shape
 	node   *node
 	others []*node // further nodes, of tasks that span several
 	engine *engine // nil for commands and gangs
 	gang   []*engine
 	ghost  bool // holds nothing: a run that had ended when its agent came back
+	alone  bool // a command that an agent brought along: it knows of no slot of ours
 
 	head, tail ref
 	n          int
@@ -45,10 +47,16 @@ func (s *State) newSlot(n *node, sh *shape) *slot {
 	} else {
 		sl = new(slot)
 	}
-	*sl = slot{shape: sh, node: n, others: sl.others[:0], gang: sl.gang[:0], taken: s.now, pos: len(n.slots)}
+	s.slots++
+	*sl = slot{no: s.slots, shape: sh, node: n, others: sl.others[:0], gang: sl.gang[:0], taken: s.now, pos: len(n.slots)}
 	n.slots = append(n.slots, sl)
 	sh.slots++
 	return sl
+}
+
+// queues reports whether runs may wait behind the slot's first.
+func (sl *slot) queues() bool {
+	return sl.engine != nil || sl.shape.prog == nil && sl.shape.nodes == 0 && !sl.alone
 }
 
 // hold takes the slot's resources on one of its nodes.
@@ -239,7 +247,7 @@ func (s *State) due(sl *slot) int64 {
 		at = plus(sl.began, int64(head.class.Limit))
 	}
 	// Asked once for each first run: those that do not come back had begun.
-	if sl.n > 1 && !sl.asking && !sl.shape.targeted && sl.engine != nil {
+	if sl.n > 1 && !sl.asking && !sl.shape.targeted && sl.queues() {
 		at = min(at, sl.began+recallAfter)
 	}
 	return at

@@ -77,6 +77,7 @@ type State struct {
 	looking  timer
 	awaiting timer
 	spare    []*slot
+	slots    uint32 // numbers given to slots
 
 	// Work left within one Step. Endings and recomputations go through lists, not through calls of
 	// calls, so that a chain of a hundred thousand tasks does not need as deep a stack.

@@ -6,7 +6,7 @@ import (
 	"github.com/tutti-hpc/tutti"
 )
 
-// Work is sent ahead to an engine only as far as it is known to be short: enough to bridge the way
+// Work is sent ahead to an engine, or behind a command, only as far as it is known to be short: enough to bridge the way
 // to the controller and back, and never so much that a task waits long behind another while a
 // different engine could take it.
 const (
@@ -24,18 +24,20 @@ func (s *State) window(f *fn) int {
 	return int(min(int64(s.cfg.Window), max(2, bridge/f.mean)))
 }
 
-// mayRefill reports whether the slot's engine may get more of the same without its resources
-// being given out anew. Where tasks of other shapes wait it may not do so for ever.
+// mayRefill reports whether the slot may get more of the same without its resources being given
+// out anew. Where tasks of other shapes wait it may not do so for ever.
 func (s *State) mayRefill(sl *slot) bool {
 	e, n := sl.engine, sl.node
 	switch {
-	case e == nil || sl.ghost || e.state != engineBusy || e.slot != sl || !n.there || n.drained:
+	case sl.ghost || !n.there || n.drained || !sl.queues():
 		return false
-	case n.keeper != 0 || n.wanting > 0 || sl.asked > 0 || sl.stop != 0 || e.prog.stopped:
+	case e != nil && (e.state != engineBusy || e.slot != sl || e.prog.stopped):
+		return false
+	case n.keeper != 0 || n.wanting > 0 || sl.asked > 0 || sl.stop != 0:
 		return false
 	case sl.shape.targeted:
 		return true
-	case sl.shape.nodes > 0 || sl.shape.left > 0 || e.awaits():
+	case sl.shape.nodes > 0 || sl.shape.left > 0 || e != nil && e.awaits():
 		return false
 	case sl.n > 0 && s.now-sl.began >= longRun:
 		return false // longer than was thought
@@ -125,7 +127,7 @@ func (s *State) refillTargeted(sl *slot) {
 	}
 }
 
-// thirst notes whether the slot's engine would take more if there were more.
+// thirst notes whether the slot would take more if there were more.
 func (s *State) thirst(sl *slot) {
 	want := false
 	if sl.n > 0 && !sl.shape.targeted && sl.shape.nodes == 0 && sl.shape.left == 0 {

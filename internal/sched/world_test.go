@@ -68,6 +68,7 @@ type agent struct {
 	engines map[tutti.EngineID]*motor
 	runs    map[tutti.RunID]*run
 	done    map[tutti.RunID]Result // not acknowledged
+	slots   map[slotName][]*run    // of commands, in order: the first runs
 	life    int
 }
 
@@ -87,6 +88,11 @@ type run struct {
 	over    bool
 	broken  bool // an engine of its gang died
 }
+
+// slotName is what an agent calls a slot of commands.
+type slotName struct{ epoch, no uint32 }
+
+func (r *run) slot() slotName { return slotName{r.Run.Epoch, r.Slot} }
 
 type letter struct {
 	at  time.Time
@@ -337,6 +343,12 @@ func (w *world) accept(a *agent, r *run) {
 	for _, e := range r.engines {
 		a.engines[e].queue = append(a.engines[e].queue, r)
 	}
+	if r.Slot != 0 && r.Class.Program != "" {
+		w.fatalf("task %v is given slot %d", r.Run.Task, r.Slot)
+	}
+	if r.Slot != 0 {
+		a.slots[r.slot()] = append(a.slots[r.slot()], r)
+	}
 	w.tryStart(a, r)
 }
 
@@ -347,10 +359,11 @@ func (w *world) tryStart(a *agent, r *run) {
 			return
 		}
 	}
-	if r.started {
+	if r.started || r.Slot != 0 && a.slots[r.slot()][0] != r {
 		return
 	}
 	r.started = true
+	w.crowd(a)
 	took := w.tasks[r.Run.Task].took(w)
 	if w.chance(50) || took > 10*time.Millisecond {
 		w.toHub(a, Started{Runs: []tutti.RunID{r.Run}})
@@ -366,10 +379,30 @@ func (w *world) tryStart(a *agent, r *run) {
 	})
 }
 
+// crowd checks that what runs on a node does not take more cores than there are. Where there is
+// mischief, runs that nobody knows of any more may be ending still.
+func (w *world) crowd(a *agent) {
+	used := 0.0
+	for _, r := range a.runs {
+		n := r.Class.Need
+		switch {
+		case !r.started || r.over || len(r.Nodes) > 0 || n.Nodes > 0:
+		case n.Cores > 0:
+			used += n.Cores
+		case r.Class.pinned():
+		default:
+			used += float64(max(1, n.Ranks))
+		}
+	}
+	if !w.unkind && used > a.has.Cores+1e-6 {
+		w.fatalf("%v cores of node %d are in use, which has %v", used, a.id, a.has.Cores)
+	}
+}
+
 // took is how long a task runs, by its function's name.
 func (j *job) took(w *world) time.Duration {
 	switch j.Class.Func {
-	case "short":
+	case "short", "true":
 		return time.Duration(50+w.rng.IntN(100)) * time.Microsecond
 	case "mixed":
 		if w.chance(10) {
@@ -431,6 +464,15 @@ func (w *world) advance(a *agent, r *run) {
 		if m := a.engines[e]; m != nil && m.alive && len(m.queue) > 0 {
 			w.tryStart(a, m.queue[0])
 		}
+	}
+	if r.Slot == 0 {
+		return
+	}
+	rest := slices.DeleteFunc(a.slots[r.slot()], func(o *run) bool { return o == r })
+	if a.slots[r.slot()] = rest; len(rest) > 0 {
+		w.tryStart(a, rest[0])
+	} else {
+		delete(a.slots, r.slot())
 	}
 }
 
@@ -557,7 +599,7 @@ func (w *world) acquire(a Acquire) {
 // join brings a new node.
 func (w *world) join(has tutti.Resources, pool string) *agent {
 	a := &agent{id: w.next, has: has, pool: pool, up: true, engines: map[tutti.EngineID]*motor{},
-		runs: map[tutti.RunID]*run{}, done: map[tutti.RunID]Result{}}
+		runs: map[tutti.RunID]*run{}, done: map[tutti.RunID]Result{}, slots: map[slotName][]*run{}}
 	w.next++
 	w.nodes[a.id] = a
 	w.step(NodeUp{Node: a.id, Name: fmt.Sprintf("h%d", a.id), Pool: pool, Has: has})

@@ -64,6 +64,7 @@ type Run struct {
 	Engines []tutti.EngineID
 	Args    []byte     `msg:"args,zerocopy,limit=67108864"`
 	Deps    []DepValue // the results that Args name
+	Slot    uint32     // of a command: it waits until those of the same epoch that were given before it for that slot have ended
 }
 
 // DepValue is the result of a task that another one needs.

@@ -1225,8 +1225,8 @@ func (z *Result) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Run) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 5
-	o = append(o, 0x95)
+	// array header, size 6
+	o = append(o, 0x96)
 	o, err = z.Run.MarshalMsg(o)
 	if err != nil {
 		err = msgp.WrapError(err, "Run")
@@ -1257,6 +1257,7 @@ func (z *Run) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
+	o = msgp.AppendUint32(o, z.Slot)
 	return
 }
 
@@ -1268,8 +1269,8 @@ func (z *Run) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		err = msgp.WrapError(err)
 		return
 	}
-	if zb0001 != 5 {
-		err = msgp.ArrayError{Wanted: 5, Got: zb0001}
+	if zb0001 != 6 {
+		err = msgp.ArrayError{Wanted: 6, Got: zb0001}
 		return
 	}
 	bts, err = z.Run.UnmarshalMsg(bts)
@@ -1357,6 +1358,11 @@ func (z *Run) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			return
 		}
 	}
+	z.Slot, bts, err = msgp.ReadUint32Bytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Slot")
+		return
+	}
 	o = bts
 	return
 }
@@ -1371,6 +1377,7 @@ func (z *Run) Msgsize() (s int) {
 	for za0002 := range z.Deps {
 		s += 1 + z.Deps[za0002].Task.Msgsize() + z.Deps[za0002].Value.Msgsize()
 	}
+	s += msgp.Uint32Size
 	return
 }
 
