@@ -9,10 +9,10 @@ import (
 // act carries out one wish of the scheduler.
 func (c *Controller) act(action sched.Action) {
 	switch a := action.(type) {
-	case sched.Assign:
-		c.assign(&a)
-	case sched.Finish:
-		c.finish(&a)
+	case *sched.Assign:
+		c.assign(a)
+	case *sched.Finish:
+		c.finish(a)
 	case sched.Ack:
 		c.ack(a.Node, a.Runs)
 	case sched.Drop:

@@ -20,6 +20,7 @@ import (
 type capture struct {
 	out     *sender
 	streams [2]stream
+	ready   int // an epoll instance over both, -1 if there is none
 
 	mu     sync.Mutex // held while a pipe is read
 	earned sync.Cond  // signalled when credit comes
@@ -41,7 +42,7 @@ type stream struct {
 const readPiece = 32 << 10
 
 func newCapture(out *sender, stdout, stderr *os.File) (*capture, error) {
-	c := &capture{out: out, left: OutputWindow}
+	c := &capture{out: out, left: OutputWindow, ready: -1}
 	c.earned.L = &c.mu
 	for i, f := range []*os.File{stdout, stderr} {
 		raw, err := f.SyscallConn()
@@ -54,7 +55,32 @@ func newCapture(out *sender, stdout, stderr *os.File) (*capture, error) {
 			return nil, err
 		}
 	}
+	c.watch()
 	return c, nil
+}
+
+// watch makes the instance that silent asks. Without it every pipe is asked by itself.
+func (c *capture) watch() {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	for i := 0; i < len(c.streams) && err == nil; i++ {
+		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, c.streams[i].fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)})
+	}
+	if err == nil {
+		c.ready = fd
+	} else if fd >= 0 {
+		unix.Close(fd)
+	}
+}
+
+// silent reports whether nothing lies in either pipe: the answer of one cheap call, which each run
+// costs. It cannot block, hence it is made without telling the scheduler.
+func (c *capture) silent() bool {
+	if c.ready < 0 {
+		return false
+	}
+	var ev [1]unix.EpollEvent
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(c.ready), uintptr(unsafe.Pointer(&ev)), 1, 0, 0, 0)
+	return errno == 0 && n == 0
 }
 
 // pump reads a stream for ever: the process holds the other end too.
@@ -120,9 +146,10 @@ func (c *capture) setRun(id tutti.RunID) {
 func (c *capture) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	silent := c.silent()
 	for i := range c.streams {
 		s := &c.streams[i]
-		for unread(s.fd) > 0 {
+		for !silent && unread(s.fd) > 0 {
 			for c.left <= 0 {
 				c.out.flush()
 				c.earned.Wait()
@@ -138,8 +165,7 @@ func (c *capture) end() {
 	c.setRun(tutti.RunID{})
 }
 
-// unread is how many bytes lie in a pipe. It is asked twice for each run, hence without telling
-// the scheduler: it cannot block.
+// unread is how many bytes lie in a pipe. It cannot block either.
 func unread(fd int) int {
 	var n int32
 	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n)))

@@ -2,8 +2,8 @@ package sched
 
 import "github.com/tutti-hpc/tutti"
 
-// Action is something the scheduler wants done. The slice that [State.Step] returns, and slices
-// inside actions, are valid until the next Step.
+// Action is something the scheduler wants done. The slice that [State.Step] returns, slices inside
+// actions, and what the pointers [*Assign] and [*Finish] point to, are valid until the next Step.
 type Action interface{ action() }
 
 // Assign sends a task to a node: on one engine, on several that start together as ranks of a
@@ -115,11 +115,11 @@ type Warn struct {
 	Text string
 }
 
-func (Assign) action()      {}
+func (*Assign) action()     {}
 func (Recall) action()      {}
 func (Abort) action()       {}
 func (Ack) action()         {}
-func (Finish) action()      {}
+func (*Finish) action()     {}
 func (Repeat) action()      {}
 func (Drop) action()        {}
 func (Recompute) action()   {}

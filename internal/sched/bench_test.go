@@ -48,10 +48,10 @@ func newCluster(engines int, took time.Duration) *cluster {
 func (c *cluster) step(ev Event) {
 	for _, a := range c.s.Step(c.now, ev) {
 		switch a := a.(type) {
-		case Assign:
+		case *Assign:
 			c.runs[a.Node] = append(c.runs[a.Node], a.Run)
 			c.assigned++
-		case Finish:
+		case *Finish:
 			c.finished++
 			c.ids = append(c.ids, a.Task)
 		}

@@ -70,7 +70,8 @@ func (s *State) finish(r ref, t *task, state tutti.State, kind tutti.Kind, cause
 		t.setCause(cause)
 	}
 	if t.flags&isAgain == 0 { // else its client knows it as done already
-		f := Finish{Task: t.id, Tag: t.tag, State: state, Kind: kind, Cause: cause, Why: why}
+		f := s.scratch.ends.next()
+		*f = Finish{Task: t.id, Tag: t.tag, State: state, Kind: kind, Cause: cause, Why: why}
 		if t.attempt != 0 {
 			f.Run = t.run()
 		}

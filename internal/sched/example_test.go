@@ -17,9 +17,9 @@ func Example() {
 			switch a := a.(type) {
 			case sched.StartEngine:
 				fmt.Printf("start engine %d on node %d\n", a.Engine, a.Node)
-			case sched.Assign:
+			case *sched.Assign:
 				fmt.Printf("run %v on engine %d\n", a.Run, a.Engines[0])
-			case sched.Finish:
+			case *sched.Finish:
 				fmt.Printf("%v is %v\n", a.Task, a.State)
 			}
 		}

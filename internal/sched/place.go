@@ -219,7 +219,8 @@ func (s *State) assign(sl *slot, r ref, t *task) {
 	if !sl.shape.targeted {
 		s.charge(s.clientOf(t), sl.shape.coreTime(nominal))
 	}
-	a := Assign{Run: t.run(), Tag: t.tag, Node: t.node, Class: t.class, Engines: s.enginesOf(sl), Nodes: s.nodesOf(sl)}
+	a := s.scratch.assigns.next()
+	*a = Assign{Run: t.run(), Tag: t.tag, Node: t.node, Class: t.class, Engines: s.enginesOf(sl), Nodes: s.nodesOf(sl)}
 	if sl.shape.prog == nil {
 		a.Slot = sl.no
 	}

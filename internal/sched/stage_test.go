@@ -83,7 +83,7 @@ func (st *stage) explains(id tutti.TaskID, part string) {
 
 func show(a Action) string {
 	switch a := a.(type) {
-	case Assign:
+	case *Assign:
 		to := fmt.Sprintf("h%d", a.Node)
 		if len(a.Engines) > 0 {
 			to = strings.Trim(strings.ReplaceAll(fmt.Sprint(a.Engines), " ", ","), "[]")
@@ -102,7 +102,7 @@ func show(a Action) string {
 			text += " force"
 		}
 		return text
-	case Finish:
+	case *Finish:
 		text := fmt.Sprintf("%v %v", a.Task, a.State)
 		if a.State == tutti.Errored {
 			text += " (" + a.Kind.String() + ")"

@@ -97,6 +97,37 @@ type scratch struct {
 	runs    []tutti.RunID
 	places  []Place
 	batch   []ref
+	assigns store[Assign]
+	ends    store[Finish]
+}
+
+// store is memory for the actions of which there are one or two for each task: a pointer to a place in
+// it costs nothing, where a value in an interface would be garbage.
+type store[T any] struct {
+	blocks [][]T
+	n      int
+}
+
+const storeBlock = 64
+
+// next gives a place that is zero.
+func (s *store[T]) next() *T {
+	b, i := s.n/storeBlock, s.n%storeBlock
+	if b == len(s.blocks) {
+		s.blocks = append(s.blocks, make([]T, storeBlock))
+	}
+	s.n++
+	return &s.blocks[b][i]
+}
+
+// reset takes all places back; what was in them is let go.
+func (s *store[T]) reset() {
+	for b := 0; b*storeBlock < s.n; b++ {
+		clear(s.blocks[b][:min(storeBlock, s.n-b*storeBlock)])
+	}
+	if s.n = 0; len(s.blocks) > storeBlock {
+		s.blocks = s.blocks[:storeBlock:storeBlock] // a large batch was an exception
+	}
 }
 
 // New makes a scheduler that knows nothing yet.
@@ -116,6 +147,8 @@ func (s *State) Step(now time.Time, ev Event) []Action {
 	s.now = max(s.now, now.UnixNano())
 	clear(s.out)
 	s.out = s.out[:0]
+	s.scratch.assigns.reset()
+	s.scratch.ends.reset()
 	s.scratch.engines, s.scratch.nodes, s.scratch.runs = s.scratch.engines[:0], s.scratch.nodes[:0], s.scratch.runs[:0]
 	s.handle(ev)
 	s.ring()

@@ -232,8 +232,8 @@ func (w *world) toHub(a *agent, ev Event) {
 // act does what the scheduler asks for.
 func (w *world) act(a Action) {
 	switch a := a.(type) {
-	case Assign:
-		w.assigned(a)
+	case *Assign:
+		w.assigned(*a)
 	case Recall:
 		runs := slices.Clone(a.Runs)
 		w.toNode(a.Node, func(ag *agent) { w.recall(ag, runs) })
@@ -251,8 +251,8 @@ func (w *world) act(a Action) {
 				delete(ag.done, r)
 			}
 		})
-	case Finish:
-		w.finished(a)
+	case *Finish:
+		w.finished(*a)
 	case Drop:
 		j := w.tasks[a.Task]
 		if j.dropped || j.finish == nil || !j.forgot {
