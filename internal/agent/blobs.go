@@ -272,7 +272,7 @@ func (a *Agent) askPeers() {
 // fetchNow copies a run's blobs, beside the loop. A blob whose node is gone, or that no way leads
 // to, fails the run through no fault of its own.
 func (a *Agent) fetchNow(r *run) {
-	refs, b := r.wants, a.blobs
+	refs, deps, b := r.wants, r.deps, a.blobs
 	fetch, store := b.fetch, b.store
 	peers := make([][]string, len(refs))
 	for i, f := range refs {
@@ -284,7 +284,7 @@ func (a *Agent) fetchNow(r *run) {
 		for i, ref := range refs {
 			var l *blob.Lease
 			if l, err = b.bring(a.ctx, fetch, ref, peers[i]); err != nil {
-				err = tutti.Errorf("fetch inputs", tutti.KindOf(err), "from node %d: %w", ref.Blob.Node, err)
+				err = tutti.Errorf("fetch inputs", tutti.KindOf(err), "from node %d: %w", ref.Blob.Node, missing(deps, ref, err))
 				break
 			}
 			l.Release()
@@ -296,6 +296,18 @@ func (a *Agent) fetchNow(r *run) {
 			}
 		}
 	})
+}
+
+// missing names the task whose result a blob is that is not there any more, so that the controller
+// can have it computed again.
+func missing(deps []wire.DepValue, ref tutti.Ref, err error) error {
+	i := slices.IndexFunc(deps, func(d wire.DepValue) bool { return d.Value.Ref == ref })
+	if i < 0 || tutti.KindOf(err) != tutti.NotFound {
+		return err
+	}
+	e := tutti.E(wire.OpMissing, tutti.NotFound, err)
+	e.Task = deps[i].Task
+	return e
 }
 
 // doorsOf says where a node's blobs are fetched.

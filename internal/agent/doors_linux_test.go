@@ -50,6 +50,17 @@ func TestBlobsBetweenNodes(t *testing.T) {
 		if r.Value.Ref.Size != 3_000_000 || r.Value.Ref.Blob.Node != 5 {
 			t.Errorf("%+v", r.Value)
 		}
+		// A result that is gone from its node, be it this or another, is named by its task.
+		made := tutti.MakeTaskID(1, 77)
+		for _, gone := range []tutti.NodeID{0, 5} {
+			lost := tutti.Value{Codec: v.Codec, Ref: ref}
+			lost.Ref.Blob.Node, lost.Ref.Blob.N = gone, 12345
+			w := call("tutti.push", 1, "y", tutti.Arg{From: made})
+			w.deps = []wire.DepValue{{Task: made, Value: lost}}
+			if r := there.result(there.assign(w)[0]); r.Ending != engine.MachineFailed || r.Fail.Missing() != made {
+				t.Errorf("of node %d: %+v %v", gone, r, errorOf(r))
+			}
+		}
 	})
 }
 

@@ -223,6 +223,11 @@ func (c *Controller) agentDone(a *agent, m *wire.Done) {
 		results = append(results, end)
 	}
 	c.results = results
+	for i := range m.Results {
+		if id := m.Results[i].Fail.Missing(); id != 0 && results[i].Kind == sched.MachineFailed {
+			c.step(sched.ResultLost{Task: id}) // first, so that the run is repeated when it is there again
+		}
+	}
 	actions := c.think(sched.Done{Node: a.node, Results: results})
 	for i := range m.Results {
 		c.takeResult(a, &m.Results[i])

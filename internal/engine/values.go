@@ -5,6 +5,7 @@ import (
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/blob"
+	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
 // resolve decodes the running run's arguments: the results of other tasks and the bytes of blobs
@@ -32,10 +33,11 @@ func (l *loop) resolve() error {
 
 // fill resolves one argument and those inside it.
 func (l *loop) fill(a *tutti.Arg) error {
-	if a.From != 0 {
-		v, ok := l.dep(a.From)
+	from := a.From
+	if from != 0 {
+		v, ok := l.dep(from)
 		if !ok {
-			return reject(tutti.Errorf("read arguments", tutti.Internal, "the result of task %v did not come along", a.From))
+			return reject(tutti.Errorf("read arguments", tutti.Internal, "the result of task %v did not come along", from))
 		}
 		a.Value, a.From = v, 0
 	}
@@ -46,7 +48,12 @@ func (l *loop) fill(a *tutti.Arg) error {
 		// Private: a function may write into its argument, large or small, and nobody sees it.
 		lease, err := l.blobs.Open(l.current.Load(), a.Value.Ref, blob.Private)
 		if err != nil {
-			return machine{tutti.E("read arguments", tutti.KindOf(err), err)}
+			e := tutti.E("read arguments", tutti.KindOf(err), err)
+			if from != 0 && e.Kind == tutti.NotFound {
+				made := tutti.E(wire.OpMissing, tutti.NotFound, err)
+				made.Task, e.Err = from, made
+			}
+			return machine{e}
 		}
 		l.leases = append(l.leases, lease)
 		a.Value.Data, a.Value.Ref = lease.Bytes(), tutti.Ref{}

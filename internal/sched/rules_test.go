@@ -516,6 +516,18 @@ func TestLoss(t *testing.T) {
 		st.want(ended(1, 3, UserFailed), "")
 		st.want(ended(2, 1, MachineFailed), "repeat 1.2#1; 1.2 failed (dependency failed) by 1.1")
 	})
+	t.Run("a run that fails for want of a result is not held against its task", func(t *testing.T) {
+		st := newStage(t, Config{}).withNodes(2, 2)
+		st.play(st.tasks(1, f))
+		st.play(blob(1, 1, 10))
+		once := fnClass("g")
+		once.Retry.Lost = -1
+		st.want(st.task(once, deps(id(1))), "1.2#1 on 3")
+		st.want(ResultLost{Task: id(1)}, "recompute 1.1; 1.1#2 on 2")
+		st.want(ended(2, 1, MachineFailed), "repeat 1.2#1")
+		st.want(ended(1, 2, Succeeded), "1.2#2 on 2")
+		st.want(ended(2, 2, MachineFailed), "1.2 failed (lost)")
+	})
 	t.Run("drained nodes", func(t *testing.T) {
 		st := newStage(t, Config{}).withNodes(1, 1)
 		st.play(st.tasks(1, f))

@@ -177,6 +177,11 @@ func (s *State) loseRun(r ref, t *task, why string) {
 		s.repeatAfter(r, t, why, returnPause)
 		return
 	}
+	if s.lacks(t) && t.extra().gaps < maxGaps {
+		t.more.gaps++
+		s.repeatAfter(r, t, why, 0)
+		return
+	}
 	allowed := s.lossesAllowed(t)
 	if int(t.lost) >= allowed {
 		if why == "" {
@@ -234,6 +239,21 @@ func (s *State) mayReturn(t *task) bool {
 		e := s.edges.at(er)
 		from := s.tasks.at(e.from)
 		if e.need && from.state == tutti.Done && from.flags&(isBlob|isGone) == isBlob && s.nodes[from.node].awaited {
+			return true
+		}
+		er = e.nextIn
+	}
+	return false
+}
+
+// maxGaps is how many runs of a task may be lost for want of a result it needs, without being counted.
+const maxGaps = 5
+
+// lacks reports whether a result that a task needs is lost: that its run failed is no wonder.
+func (s *State) lacks(t *task) bool {
+	for er := t.in; er != 0; {
+		e := s.edges.at(er)
+		if from := s.tasks.at(e.from); e.need && (from.state != tutti.Done || from.flags&isGone != 0) {
 			return true
 		}
 		er = e.nextIn

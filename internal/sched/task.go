@@ -59,6 +59,7 @@ type more struct {
 	until int64  // how long it waits for the node with its data
 	delay *delay // before it is tried again
 	rare  *rare
+	gaps  uint8 // runs that were lost because a result they need was
 }
 
 // rare is what hardly any task has.

@@ -27,6 +27,22 @@ type FailureLink struct {
 	Stack  string         `msg:"s,omitempty"`
 }
 
+// OpMissing is the operation of the link that names the task whose result cannot be read although its
+// node is there, in the failure of a run that needs it.
+const OpMissing = "read result"
+
+// Missing is that task, 0 if the failure has no such link.
+func (f *Failure) Missing() tutti.TaskID {
+	if f != nil {
+		for _, l := range f.Chain {
+			if l.Op == OpMissing && l.Kind == tutti.NotFound.String() {
+				return l.Task
+			}
+		}
+	}
+	return 0
+}
+
 // maxChain bounds how deep a chain of errors travels.
 const maxChain = 32
 
