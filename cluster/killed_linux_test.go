@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"context"
@@ -12,60 +12,11 @@ import (
 	"time"
 
 	"github.com/tutti-hpc/tutti"
-	"github.com/tutti-hpc/tutti/internal/agent"
-	"github.com/tutti-hpc/tutti/internal/controller"
-	"github.com/tutti-hpc/tutti/internal/sched"
-	"github.com/tutti-hpc/tutti/internal/wire"
+	"github.com/tutti-hpc/tutti/cluster"
 	"github.com/tutti-hpc/tutti/mpi"
 )
 
 var killings = flag.Int("killings", 12, "how many ranks TestKilledRanks kills")
-
-// hurried opens a cluster of n engines that are started again at once when they die, each of which
-// knows its number.
-func hurried(t *testing.T, n int) *Client {
-	t.Helper()
-	ctx := t.Context()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctl, err := controller.Start(ctx, controller.Config{
-		Name: "embedded", Version: tutti.Release, Sched: sched.Config{Restart: time.Millisecond},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ctl.Close() })
-	net := wire.NewMemory(1)
-	srv, err := accept(ctl, net, embeddedAddr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(srv.Close)
-	a, err := agent.Start(ctx, agent.Config{Network: net, Addr: embeddedAddr, Has: tutti.Resources{Cores: float64(n)}, Orphan: forever})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.Close() })
-	c, err := Join(ctx, Door{
-		Network: net, Addr: embeddedAddr, Data: &plane{}, Warn: func(string) {},
-		Want: wire.Want{PerNode: n, Spec: wire.ProgramSpec{Name: "go:self", Path: exe}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if _, err := c.WaitForEngines(ctx, n); err != nil {
-		t.Fatal(err)
-	}
-	for id := range tutti.EngineID(n) {
-		if err := c.Direct(id).Push(ctx, "number", int(id)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return c
-}
 
 // sums adds numbers for ever, round by round, and counts them in a variable of its engine.
 var sums = tutti.Func("cluster.sums", func(ctx context.Context, rounds int) (int, error) {
@@ -83,12 +34,12 @@ var sums = tutti.Func("cluster.sums", func(ctx context.Context, rounds int) (int
 // what they have, and are ranks of the next world.
 func TestKilledRanks(t *testing.T) {
 	ctx := t.Context()
-	c := hurried(t, 4)
+	c := cluster.Hurried(t, 4)
 	all := []tutti.EngineID{0, 1, 2, 3}
 	files, shared := descriptors(t), sharedMemory(t)
 	for n := range *killings {
 		victim := tutti.EngineID(n % 4)
-		f := CallRanksOn(ctx, c.Direct(all...), sums, 0)
+		f := cluster.CallRanksOn(ctx, c.Direct(all...), sums, 0)
 		killBusy(t, c, victim, n)
 		began := time.Now()
 		_, err := f.Get(ctx)
@@ -104,14 +55,14 @@ func TestKilledRanks(t *testing.T) {
 		}
 		// The survivors are a world at once, the killed one when it is back.
 		rest := slices.DeleteFunc(slices.Clone(all), func(id tutti.EngineID) bool { return id == victim })
-		if got, err := CallRanksOn(ctx, c.Direct(rest...), sums, 3).Get(ctx); err != nil || got[0] != int(rest[0]) || got[2] != int(rest[2]) {
+		if got, err := cluster.CallRanksOn(ctx, c.Direct(rest...), sums, 3).Get(ctx); err != nil || got[0] != int(rest[0]) || got[2] != int(rest[2]) {
 			t.Fatalf("after killing %d: %v %v", n, got, err)
 		}
 		if err := c.Direct(victim).Push(ctx, "number", int(victim)); err != nil {
 			t.Fatalf("after killing %d: %v", n, err)
 		}
 	}
-	if got, err := CallRanksOn(ctx, c.Direct(all...), sums, 3).Get(ctx); err != nil || !slices.Equal(got, []int{0, 1, 2, 3}) {
+	if got, err := cluster.CallRanksOn(ctx, c.Direct(all...), sums, 3).Get(ctx); err != nil || !slices.Equal(got, []int{0, 1, 2, 3}) {
 		t.Error(got, err)
 	}
 	if now := descriptors(t); now > files+8 {
@@ -123,7 +74,7 @@ func TestKilledRanks(t *testing.T) {
 }
 
 // killBusy kills an engine when it is at work.
-func killBusy(t *testing.T, c *Client, id tutti.EngineID, n int) {
+func killBusy(t *testing.T, c *cluster.Client, id tutti.EngineID, n int) {
 	t.Helper()
 	for {
 		infos, err := c.Engines(t.Context())
