@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -36,9 +37,14 @@ func TestKilledRanks(t *testing.T) {
 	ctx := t.Context()
 	c := cluster.Hurried(t, 4)
 	all := []tutti.EngineID{0, 1, 2, 3}
-	files, shared := descriptors(t), sharedMemory(t)
+	survivor := infos(t, c)[0].Pid
+	if _, err := cluster.CallRanksOn(ctx, c.Direct(all...), sums, 3).Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	files, shared := descriptors(t, os.Getpid()), sharedMemory(t)
+	theirs, maps := descriptors(t, survivor), mappings(t, survivor)
 	for n := range *killings {
-		victim := tutti.EngineID(n % 4)
+		victim := tutti.EngineID(1 + n%3)
 		f := cluster.CallRanksOn(ctx, c.Direct(all...), sums, 0)
 		killBusy(t, c, victim, n)
 		began := time.Now()
@@ -65,8 +71,13 @@ func TestKilledRanks(t *testing.T) {
 	if got, err := cluster.CallRanksOn(ctx, c.Direct(all...), sums, 3).Get(ctx); err != nil || !slices.Equal(got, []int{0, 1, 2, 3}) {
 		t.Error(got, err)
 	}
-	if now := descriptors(t); now > files+8 {
+	if now := descriptors(t, os.Getpid()); now > files+8 {
 		t.Errorf("%d descriptors are open, and %d were", now, files)
+	}
+	if pid := infos(t, c)[0].Pid; pid != survivor {
+		t.Errorf("engine 0 was started again")
+	} else if f, m := descriptors(t, pid), mappings(t, pid); f > theirs+4 || m > maps+2 {
+		t.Errorf("engine 0 has %d descriptors and %d worlds in its memory, and had %d and %d", f, m, theirs, maps)
 	}
 	if now := sharedMemory(t); now != shared {
 		t.Errorf("/dev/shm has %s, and had %s", now, shared)
@@ -77,11 +88,7 @@ func TestKilledRanks(t *testing.T) {
 func killBusy(t *testing.T, c *cluster.Client, id tutti.EngineID, n int) {
 	t.Helper()
 	for {
-		infos, err := c.Engines(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range infos {
+		for _, e := range infos(t, c) {
 			if e.ID == id && e.Running != 0 {
 				time.Sleep(time.Duration(n%7) * time.Millisecond) // somewhere in its work, be it before the first call
 				if err := syscall.Kill(e.Pid, syscall.SIGKILL); err != nil {
@@ -93,13 +100,31 @@ func killBusy(t *testing.T, c *cluster.Client, id tutti.EngineID, n int) {
 	}
 }
 
-// descriptors counts what this process has open.
-func descriptors(t *testing.T) int {
-	list, err := os.ReadDir("/proc/self/fd")
+func infos(t *testing.T, c *cluster.Client) []cluster.EngineInfo {
+	t.Helper()
+	list, err := c.Engines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// descriptors counts what a process has open.
+func descriptors(t *testing.T, pid int) int {
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return len(list)
+}
+
+// mappings counts the pieces of shared memory without a name that a process has mapped.
+func mappings(t *testing.T, pid int) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(text), "memfd:")
 }
 
 // sharedMemory lists what of ours lies in /dev/shm.

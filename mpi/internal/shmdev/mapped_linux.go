@@ -55,14 +55,15 @@ func mapSegment(f *os.File, n int) (*mapped, error) {
 		return nil, err
 	}
 	h := m.header()
-	if h.magic != magic || h.version != version || int(h.ranks) != n {
-		m.close()
-		return nil, device.Errorf(tutti.Version, "the segment belongs to another world or version (%d ranks)", h.ranks)
+	if ranks := h.ranks; h.magic != magic || h.version != version || int(ranks) != n {
+		m.close() // and h with it
+		return nil, device.Errorf(tutti.Version, "the segment belongs to another world or version (%d ranks)", ranks)
 	}
 	return m, nil
 }
 
-// layOut gives an empty file its size and header; whoever comes first holds the lock.
+// layOut gives an empty file its size and header; whoever comes first holds the lock. If it is
+// killed meanwhile, the next one does it again: the magic number is written last.
 func (m *mapped) layOut(f *os.File) error {
 	fd := int(f.Fd())
 	if err := unix.Flock(fd, unix.LOCK_EX); err != nil {
@@ -70,8 +71,12 @@ func (m *mapped) layOut(f *os.File) error {
 	}
 	defer unix.Flock(fd, unix.LOCK_UN)
 	st, err := f.Stat()
-	if err != nil || st.Size() > 0 {
+	if err != nil {
 		return err
+	}
+	var first [unsafe.Sizeof(header{}.magic)]byte
+	if n, _ := f.ReadAt(first[:], 0); n > 0 && first != [len(first)]byte{} || st.Size() > int64(m.total) {
+		return nil // it is laid out, or is something else
 	}
 	err = reserve(fd, 0, int64(m.pairsOff))
 	if err == nil {
@@ -83,9 +88,13 @@ func (m *mapped) layOut(f *os.File) error {
 	if err != nil {
 		return errors.Join(err, f.Truncate(0)) // it must not look laid out to the next
 	}
-	h := header{magic: magic, version: version, ranks: uint32(m.n), payload: payloadFor(m.n)}
+	h := header{version: version, ranks: uint32(m.n), payload: payloadFor(m.n)}
 	h.areas.Store(1)
-	_, err = f.WriteAt(unsafe.Slice((*byte)(unsafe.Pointer(&h)), unsafe.Offsetof(h.nrevoked)), 0)
+	if _, err = f.WriteAt(unsafe.Slice((*byte)(unsafe.Pointer(&h)), unsafe.Offsetof(h.nrevoked)), 0); err != nil {
+		return err
+	}
+	h.magic = magic
+	_, err = f.WriteAt(unsafe.Slice((*byte)(unsafe.Pointer(&h.magic)), len(first)), int64(unsafe.Offsetof(h.magic)))
 	return err
 }
 
