@@ -109,7 +109,9 @@ func (w *world) mischief(classes []*Class) {
 			a.life++
 			w.step(NodeDown{Node: a.id, Why: "silent"})
 			w.run(w.rng.IntN(50))
-			w.comeBack(a)
+			if a.up { // it may have been given back meanwhile
+				w.comeBack(a)
+			}
 		}
 	case 14:
 		w.step(ProgramDown{Program: "q"})
