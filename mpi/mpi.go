@@ -36,6 +36,7 @@ package mpi
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"sync"
@@ -43,6 +44,7 @@ import (
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/mpi/internal/device"
+	"github.com/tutti-hpc/tutti/mpi/internal/libmpi"
 	"github.com/tutti-hpc/tutti/mpi/internal/shmdev"
 )
 
@@ -55,6 +57,7 @@ const (
 	EnvStall   = "TUTTI_MPI_STALL"  // after how long a general wait is reported, "60s"; 0: never
 	EnvDirect  = "TUTTI_MPI_DIRECT" // 0: never copy directly between the memories of processes
 	EnvCPUs    = "TUTTI_MPI_CPUS"   // processors that all ranks of this machine share
+	EnvLibrary = libmpi.EnvLibrary  // file of the MPI library to use under another launcher than ours
 )
 
 var process struct {
@@ -116,10 +119,7 @@ func Finalized() bool {
 func open(ctx context.Context) (*World, error) {
 	path := os.Getenv(EnvSegment)
 	if path == "" {
-		if err := foreign(); err != nil {
-			return nil, err
-		}
-		return newWorld(shmdev.Local(ctx, 1, options())[0]), nil
+		return foreign(ctx)
 	}
 	rank, err1 := strconv.Atoi(os.Getenv(EnvRank))
 	size, err2 := strconv.Atoi(os.Getenv(EnvSize))
@@ -148,20 +148,24 @@ func options() shmdev.Options {
 	return shmdev.Options{Check: os.Getenv(EnvCheck) == "1", NoDirect: os.Getenv(EnvDirect) == "0", Stall: stall, CPUs: cpus}
 }
 
-// foreign finds out whether an MPI launcher started several of us: then a world of one would be
-// a mistake that nobody notices.
-func foreign() error {
-	for name, sizes := range map[string][]string{
-		"Open MPI": {"OMPI_COMM_WORLD_SIZE"}, "MPICH or Intel MPI": {"PMI_SIZE"}, "MVAPICH": {"MV2_COMM_WORLD_SIZE"},
-	} {
-		for _, v := range sizes {
-			if n, _ := strconv.Atoi(os.Getenv(v)); n > 1 {
-				return device.Errorf(tutti.Unsupported, "started %d times by a launcher of %s, which this build cannot join", n, name).
-					WithHint("start the ranks of one machine with `tutti run -n %d`", n)
-			}
-		}
+// foreign joins the world of an MPI launcher, or of an MPI that is at work in this process already;
+// without either it makes a world of one.
+func foreign(ctx context.Context) (*World, error) {
+	l, launched := libmpi.Launched()
+	if !launched && !libmpi.Running() && os.Getenv(EnvLibrary) == "" {
+		return newWorld(shmdev.Local(ctx, 1, options())[0]), nil
 	}
-	return nil
+	d, err := libmpi.Join(ctx, l, libmpi.Options{Check: os.Getenv(EnvCheck) == "1"})
+	if err != nil && l.Size == 1 && (errors.Is(err, tutti.NotFound) || errors.Is(err, tutti.Unsupported)) {
+		return newWorld(shmdev.Local(ctx, 1, options())[0]), nil // one rank needs no library
+	}
+	if err != nil {
+		return nil, err
+	}
+	w := newWorld(d)
+	ctx, w.stop = context.WithCancel(ctx)
+	reportOnSignal(ctx, d)
+	return w, nil
 }
 
 // World is one rank's place in a world that was joined by [Join] rather than by [Init]. A process may
