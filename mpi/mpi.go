@@ -7,8 +7,9 @@
 // operation under way, a [Status] says what came, an [Op] combines values.
 //
 // A program is started by `tutti run -n 4 ./prog`, by a cluster that gives a task several engines
-// as ranks ([From]), or plainly, and then it is a world of one. Between processes of one machine messages go
-// through shared memory; no MPI library is needed.
+// as ranks ([From]), by the mpiexec of an MPI library, or plainly, and then it is a world of one. Between
+// processes of one machine messages go through shared memory, and no MPI library is needed; under
+// mpiexec they go through its library, which is loaded when the program runs.
 //
 // A complete program:
 //
@@ -68,8 +69,9 @@ var process struct {
 
 // Init joins the world that this process was started in, or makes a world of one, and gives the
 // communicator of all its ranks. When ctx ends, so does the world for this rank: its calls return errors
-// of kind Canceled, and those of the others Revoked. Called again it gives the same communicator.
-// Errors: Closed after [Finalize]; Unsupported under an MPI launcher that this build cannot join;
+// of kind Canceled, and those of the others Revoked (under mpiexec the launcher ends them). Called
+// again it gives the same communicator. Errors: Closed after [Finalize]; Unsupported under an MPI launcher that this build
+// cannot join; NotFound where there is no library for the launcher, Invalid where it has another's;
 // Invalid, Full, Version where the launcher's shared memory cannot be used.
 func Init(ctx context.Context) (*Comm, error) {
 	process.Lock()

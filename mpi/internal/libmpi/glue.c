@@ -140,10 +140,22 @@ static void restore_signals(void) {
 	}
 }
 
+// forget_registrations asks transports not to keep memory registered with a network device between
+// messages, unless the user has said what he wants. They find out by the C library's functions when
+// memory is given back; Go asks the system directly, and a device would go on with pages that
+// are no longer those of the buffer.
+static void forget_registrations(void) {
+	setenv("UCX_MEM_EVENTS", "no", 0);
+	setenv("FI_MR_CACHE_MAX_COUNT", "0", 0);
+	setenv("OMPI_MCA_mpi_leave_pinned", "0", 0);
+}
+
 char *tutti_load(const char *file, int *already) {
 	void *from = RTLD_DEFAULT;
 	save_signals();
 	*already = dlsym(RTLD_DEFAULT, "MPI_Initialized") != 0;
+	if (!*already)
+		forget_registrations();
 	if (!*already && !(from = dlopen(file, RTLD_NOW | RTLD_GLOBAL)))
 		return loading_failed();
 	char *why = find_symbols(from);
