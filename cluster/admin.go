@@ -133,15 +133,11 @@ func (c *Client) Task(ctx context.Context, id tutti.TaskID) (row TaskRow, err er
 // Outcome waits until a task of anybody has ended, and says how. Its error is the task's, or,
 // with a zero outcome, that of the question: Expired where the task is not kept any more.
 func (c *Client) Outcome(ctx context.Context, id tutti.TaskID) (tutti.Outcome, error) {
-	var data []byte
-	if err := c.ask(ctx, "result", wire.TaskName{Task: id}, &data); err != nil {
+	o, err := c.RawOutcome(ctx, id)
+	if err != nil {
 		return tutti.Outcome{}, err
 	}
-	var o wire.Outcome
-	if _, err := o.UnmarshalMsg(data); err != nil {
-		return tutti.Outcome{}, tutti.E("read result", tutti.Corrupt, err)
-	}
-	out := outcomeOf(id, &o)
+	out := outcomeOf(id, o)
 	return out, out.Err
 }
 
