@@ -173,3 +173,21 @@ func (c *Client) CopyOutput(ctx context.Context, w io.Writer, id tutti.TaskID, s
 		}
 	}
 }
+
+// ForgetTasks gives up the results of tasks, of whichever client.
+func (c *Client) ForgetTasks(ctx context.Context, ids ...tutti.TaskID) error {
+	return c.ask(ctx, "forget", wire.TaskNames{Tasks: ids}, nil)
+}
+
+// ReadOutput reads a part of what a task has printed. q bounds it.
+func (c *Client) ReadOutput(ctx context.Context, q wire.ReadOutput) (p wire.OutputPart, err error) {
+	err = c.ask(ctx, "output", q, &p)
+	return p, err
+}
+
+// ReadEvents gives at most so many events from number since on (0: from now on), and waits until
+// there is one.
+func (c *Client) ReadEvents(ctx context.Context, since uint64, most int) (evs []tutti.Event, err error) {
+	err = c.ask(ctx, "events", wire.ReadEvents{Since: since, Most: most}, &evs)
+	return evs, err
+}

@@ -154,3 +154,17 @@ func (c *Client) RawOutcome(ctx context.Context, id tutti.TaskID) (*wire.Outcome
 	}
 	return o, nil
 }
+
+// RawTaskOf encodes a task as this client would submit it: values that are too long for a message
+// become blobs.
+func (c *Client) RawTaskOf(ctx context.Context, t *tutti.Task) (RawTask, error) {
+	var cl call
+	if err := c.fill(ctx, &cl, t); err != nil {
+		if cl.free != nil {
+			cl.free()
+		}
+		return RawTask{}, err
+	}
+	m := &cl.msg
+	return RawTask{Args: m.Args, Blobs: m.Blobs, Deps: m.Deps, After: m.After, Follow: m.Follow, Free: cl.free}, nil
+}
