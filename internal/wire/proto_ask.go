@@ -32,6 +32,7 @@ type EngineRow struct {
 	Life    uint32         `cbor:"life" json:"life"`
 	Running tutti.TaskID   `cbor:"running" json:"running,omitempty"` // 0 if idle
 	Queued  int            `cbor:"queued" json:"queued"`
+	Waiting int            `cbor:"waiting" json:"-"` // of Queued those that were not sent to it yet
 	State   string         `cbor:"state" json:"state"`
 	Ended   int            `cbor:"ended" json:"ended"` // tasks that have ended there, in all its lives
 }
