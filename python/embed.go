@@ -29,7 +29,7 @@ import (
 // FS is the tree: `tutti/` and `mpi/` lie at its root. Folders are named one by one, so that what
 // Python leaves behind (__pycache__) is never embedded; a new folder needs a pattern of its own.
 //
-//go:embed mpi/*.py tutti/*.py tutti/mpi/*.py
+//go:embed mpi/*.py tutti/*.py tutti/mpi/*.py tutti/_engine/*.py
 var FS embed.FS
 
 // The environment that concerns the tree.
