@@ -10,9 +10,9 @@ import (
 
 // Signal sends any signal to the process and its children. Kinds: NotFound where it has ended,
 // Invalid for what is no signal.
-func (p *process) Signal(sig syscall.Signal) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *child) Signal(sig syscall.Signal) error {
+	p.reaping.Lock()
+	defer p.reaping.Unlock()
 	if p.reaped {
 		return tutti.Errorf("signal engine", tutti.NotFound, "its process has ended")
 	}
