@@ -68,7 +68,7 @@ class Engine:
         self.functions: Dict[int, calls.Function] = {}
         self.serial = 0
         self.running = False  # user code is being run: an interrupt goes to it
-        self.fired = 0.0  # when one did
+        self.fired = (0, 0.0)  # the run to which one did, and when
         self.forked = False
         self.untold = 0  # results that the agent was not told of
         self.told_at = 0
@@ -448,9 +448,12 @@ class Engine:
     def interrupted(self) -> None:
         """Interrupt the run, but not what we do when it has raised."""
         now = time.monotonic()
-        if now - self.fired < 0.2:
+        serial, last = self.fired
+        if serial == self.serial and now - last < 0.2:
             return
-        self.fired = now
+        self.fired = (self.serial, now)
+        if self.board[CANCEL] == self.serial:
+            self.board[CANCEL] = 0
         raise KeyboardInterrupt
 
     # -- the end
