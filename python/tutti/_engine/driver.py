@@ -236,7 +236,7 @@ class Engine:
                     value = self.slow(f, form, view[pos:end])
                 if value is None:
                     data = nothing
-                elif type(value) in simple:
+                elif type(value) in simple and (type(value) not in _LONG or len(value) < 4096):
                     pickled = pickle.dumps(value, 5)
                     data = _HEAD(_pack.MAGIC, 0, len(pickled)) + pickled
                 self.running = False
@@ -478,6 +478,7 @@ class Engine:
 
 
 _SIMPLE = frozenset((bool, int, float, complex, str, bytes))
+_LONG = frozenset((str, bytes))
 _HEAD = struct.Struct("<IIQ").pack
 _NEWS = _frame.pack(0, RESULTS, 0, 0)
 _stdout_flush: Callable[[], None] = lambda: None
