@@ -92,6 +92,7 @@ func tuttigo_comm_free(h C.int32_t) C.int {
 	if h <= C.TUTTI_COMM_SELF {
 		return c.wrong(C.TUTTI_ERR_COMM, "Free", "%s cannot be freed", c.Name())
 	}
+	c.Unshare()
 	if err := c.Free(); err != nil {
 		return c.fail(err)
 	}

@@ -4,6 +4,16 @@
 
 #include "tutti.h"
 
+/* Communicators whose handles have a place below this may use it. */
+#define FAST_COMMS 64
+#define FAST_PLACE ((1u << 20) - 1) /* the bits of a handle that are its place */
+
+/* For Go: the memory that describes a communicator to this side, NULL if there is none for it;
+ * zeroed memory that is never given back; and the sizes of engine, communicator and ring. */
+void *fast_place(int32_t handle);
+void *fast_memory(size_t bytes);
+size_t fast_sizes(int which);
+
 extern const uint8_t fast_type_size[];
 
 /* Each does the whole call, or nothing and returns TUTTI_PENDING. */

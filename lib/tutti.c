@@ -288,10 +288,17 @@ PUBLIC int tutti_mpi_try_recv(void *buf, int64_t count, tutti_type type, int fro
     if (__builtin_expect(forked, 0)) return after_fork("Recv");
     return fast_recv(buf, count, type, from, tag, comm, status, spins);
 }
+/* allocated keeps the error of a message for which there was no memory. */
+static int allocated(int code, int from, int tag) {
+    static const char text[] = "mpi: Recv: no memory for the message";
+    if (code == TUTTI_ERR_BUFFER)
+        tutti_keep_error(code, -1, from, tag, "Recv", 4, "invalid", 7, "", 0, "", 0, text, sizeof text - 1);
+    return code;
+}
 PUBLIC int tutti_mpi_try_recv_alloc(tutti_alloc alloc, void *context, int from, int tag, tutti_comm comm,
                                     tutti_status *status, int spins) {
     if (__builtin_expect(forked, 0)) return after_fork("Recv");
-    return fast_recv_alloc(alloc, context, from, tag, comm, status, spins);
+    return allocated(fast_recv_alloc(alloc, context, from, tag, comm, status, spins), from, tag);
 }
 
 PUBLIC int tutti_mpi_send(const void *buf, int64_t count, tutti_type type, int to, int tag, tutti_comm comm) {
@@ -309,17 +316,16 @@ PUBLIC int tutti_mpi_recv(void *buf, int64_t count, tutti_type type, int from, i
 }
 PUBLIC int tutti_mpi_recv_alloc(tutti_alloc alloc, void *context, int from, int tag, tutti_comm comm, tutti_status *status) {
     if (__builtin_expect(forked, 0)) return after_fork("Recv");
-    if (fast_recv_alloc(alloc, context, from, tag, comm, status, 0) == TUTTI_SUCCESS) return TUTTI_SUCCESS;
+    int code = allocated(fast_recv_alloc(alloc, context, from, tag, comm, status, 0), from, tag);
+    if (code != TUTTI_PENDING) return code;
     tutti_message m;
     tutti_status st;
-    int code = finish(tuttigo_mprobe(from, tag, comm, NULL, &m, &st));
+    code = finish(tuttigo_mprobe(from, tag, comm, NULL, &m, &st));
     if (code != TUTTI_SUCCESS) return code;
     void *to = alloc(context, st.bytes);
     if (!to) {
         tuttigo_mrecv(NULL, 0, TUTTI_BYTE, m, NULL); /* for its sender's sake */
-        static const char text[] = "mpi: Recv: no memory for the message";
-        tutti_keep_error(TUTTI_ERR_BUFFER, -1, st.source, st.tag, "Recv", 4, "invalid", 7, "", 0, "", 0, text, sizeof text - 1);
-        return TUTTI_ERR_BUFFER;
+        return allocated(TUTTI_ERR_BUFFER, st.source, st.tag);
     }
     code = finish(tuttigo_mrecv(to, st.bytes, TUTTI_BYTE, m, &st));
     if (status) *status = st;

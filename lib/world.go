@@ -1,5 +1,6 @@
 package main
 
+// #include "fast.h"
 // #include "internal.h"
 import "C"
 
@@ -55,6 +56,13 @@ func noComm(h C.int32_t, op string) C.int {
 	return none.wrong(C.TUTTI_ERR_CLOSED, op, "the world has not been initialized")
 }
 
+// share lets the C part pass short messages by itself, where that is possible.
+func (c *comm) share() {
+	if at := C.fast_place(c.handle); at != nil {
+		c.Raw.Share(int32(c.handle), at, func(bytes int) unsafe.Pointer { return C.fast_memory(C.size_t(bytes)) })
+	}
+}
+
 // derive gives a communicator made of c its handle; nil is the null communicator.
 func (c *comm) derive(made *mpi.Comm, out *C.int32_t) C.int {
 	if made == nil {
@@ -70,6 +78,7 @@ func register(c comm, out *C.int32_t) C.int {
 		return c.wrong(C.TUTTI_ERR_FULL, "handle", "there are too many communicators")
 	}
 	comms.get(h).handle = h
+	comms.get(h).share()
 	*out = h
 	return 0
 }
@@ -91,6 +100,7 @@ func tuttigo_init(report C.int) C.int {
 	}
 	w := &world{}
 	comms.set(C.TUTTI_COMM_WORLD, &comm{Raw: mpi.Raw{Comm: c}, handle: C.TUTTI_COMM_WORLD, world: w})
+	comms.get(C.TUTTI_COMM_WORLD).share()
 	comms.set(C.TUTTI_COMM_SELF, &comm{Raw: mpi.Raw{Comm: mpi.Alone(context.Background())}, handle: C.TUTTI_COMM_SELF, world: w})
 	return 0
 }
@@ -104,6 +114,7 @@ func tuttigo_finalize() C.int {
 		return noComm(C.TUTTI_COMM_WORLD, "Finalize")
 	}
 	forget(c.world)
+	c.Unshare()
 	comms.set(C.TUTTI_COMM_WORLD, nil)
 	comms.set(C.TUTTI_COMM_SELF, nil)
 	return c.result(mpi.Finalize())
@@ -113,6 +124,7 @@ func tuttigo_finalize() C.int {
 func forget(w *world) {
 	comms.each(func(h int32, c *comm) {
 		if c.world == w && h > C.TUTTI_COMM_SELF {
+			c.Unshare()
 			comms.drop(C.int32_t(h))
 		}
 	})

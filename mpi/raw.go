@@ -2,6 +2,7 @@ package mpi
 
 import (
 	"context"
+	"unsafe"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/mpi/internal/device"
@@ -265,6 +266,27 @@ func RawOp(t Datatype, commutes bool, f func(in, inout []byte)) Op {
 		}
 	}
 	return own{device.Type(t), &device.Op{Code: device.User, Commutes: commutes, Apply: apply}}
+}
+
+// sharer is a communicator of a device that lets C pass short messages by itself.
+type sharer interface {
+	Share(handle int32, f *shmdev.FastComm, memory shmdev.FastMemory) bool
+	Unshare()
+}
+
+// Share lets code in C pass short messages on the communicator without calling Go, on devices
+// where that is possible: ok says so. at is memory for a shmdev.FastComm, which is described there and in
+// lib/fast.c; memory gives more.
+func (r Raw) Share(handle int32, at unsafe.Pointer, memory func(bytes int) unsafe.Pointer) (ok bool) {
+	d, ok := r.dev.(sharer)
+	return ok && d.Share(handle, (*shmdev.FastComm)(at), memory)
+}
+
+// Unshare takes the communicator from C. It must be called before the communicator is freed.
+func (r Raw) Unshare() {
+	if d, ok := r.dev.(sharer); ok {
+		d.Unshare()
+	}
 }
 
 // Alone makes a communicator of this process alone, without talking to anybody.
