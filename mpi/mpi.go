@@ -61,6 +61,7 @@ var process struct {
 	sync.Mutex
 	world    *World
 	finished bool
+	guest    bool // signals belong to somebody else: see [InitWithin]
 }
 
 // Init joins the world that this process was started in, or makes a world of one, and gives the
@@ -135,7 +136,9 @@ func open(ctx context.Context) (*World, error) {
 	}
 	world := newWorld(w)
 	ctx, world.stop = context.WithCancel(ctx)
-	reportOnSignal(ctx, w)
+	if !process.guest {
+		reportOnSignal(ctx, w)
+	}
 	return world, nil
 }
 
