@@ -137,6 +137,18 @@ void tutti_call_op(uintptr_t f, const void *in, void *inout, int64_t count, tutt
     ((tutti_op_function)f)(in, inout, count, type, (void *)context);
 }
 
+static _Atomic(tutti_meanwhile) meanwhile;
+
+int tutti_call_meanwhile(void) {
+    tutti_meanwhile f = meanwhile;
+    return f ? f() : 0;
+}
+
+PUBLIC int tutti_mpi_set_meanwhile(tutti_meanwhile f) {
+    meanwhile = f;
+    return GO("SetMeanwhile", tuttigo_set_meanwhile(f != NULL));
+}
+
 /* --- Worlds ----------------------------------------------------------------------------------- */
 
 PUBLIC int tutti_mpi_init(int *argc, char ***argv) {
