@@ -44,7 +44,7 @@ func argOf(v any) func() (Arg, error) {
 
 // Outcome is how a task ended.
 type Outcome struct {
-	Value Value // of a task that ended well
+	Value Value // of a task that ended well; else what its runtime adds to Err: a pickled exception
 	Err   error // of one that did not
 	Info  TaskInfo
 }

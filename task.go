@@ -26,6 +26,9 @@ type Task struct {
 type Work struct {
 	Program string `msg:"p,omitempty"` // which engines can run it: "" for commands, else as engines name theirs ("go:<sha256>", "python:3.11")
 	Func    string `msg:"f,omitempty"` // the function's name
+	// Code is what the function is made of, where engines do not have it: a pickled Python function,
+	// opaque to Go. It travels once with the work, and once to each engine.
+	Code []byte `msg:"c,omitempty,limit=67108864"`
 
 	Argv   []string `msg:"v,omitempty"` // a command, executed directly
 	Script string   `msg:"s,omitempty"` // a command, given to /bin/sh -c
@@ -39,7 +42,9 @@ type Work struct {
 	Retry    Retry         `msg:"r,omitempty"`
 	Limit    time.Duration `msg:"m,omitempty"` // run time after which it is cancelled, 0 for none
 	Target   *EngineID     `msg:"t,omitempty"` // the one engine of a direct view; nil for any
+	Engines  []EngineID    `msg:"g,omitempty"` // the engines of a world, rank = place; nil for any Need.Ranks of them
 	Durable  bool          `msg:"u,omitempty"` // journalled: survives the controller
+	Echo     bool          `msg:"h,omitempty"` // what it prints and displays goes to its client as it comes
 	MemoKey  string        `msg:"k,omitempty"` // reuse of earlier results, "" for none
 	Inputs   []File        `msg:"a,omitempty"`
 	Outputs  []File        `msg:"o,omitempty"`

@@ -228,8 +228,8 @@ func (z State) Msgsize() (s int) {
 func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(18)
-	var zb0001Mask uint32 /* 18 bits */
+	zb0001Len := uint32(21)
+	var zb0001Mask uint32 /* 21 bits */
 	_ = zb0001Mask
 	if z.Program == "" {
 		zb0001Len--
@@ -239,65 +239,77 @@ func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x2
 	}
-	if z.Argv == nil {
+	if z.Code == nil {
 		zb0001Len--
 		zb0001Mask |= 0x4
 	}
-	if z.Script == "" {
+	if z.Argv == nil {
 		zb0001Len--
 		zb0001Mask |= 0x8
 	}
-	if z.Env == nil {
+	if z.Script == "" {
 		zb0001Len--
 		zb0001Mask |= 0x10
 	}
-	if z.Dir == "" {
+	if z.Env == nil {
 		zb0001Len--
 		zb0001Mask |= 0x20
 	}
-	if z.Stdin == nil {
+	if z.Dir == "" {
 		zb0001Len--
 		zb0001Mask |= 0x40
 	}
-	if z.Label == "" {
+	if z.Stdin == nil {
 		zb0001Len--
 		zb0001Mask |= 0x80
 	}
-	if z.Priority == 0 {
+	if z.Label == "" {
 		zb0001Len--
-		zb0001Mask |= 0x200
+		zb0001Mask |= 0x100
 	}
-	if z.Retry == (Retry{}) {
+	if z.Priority == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x400
 	}
-	if z.Limit == 0 {
+	if z.Retry == (Retry{}) {
 		zb0001Len--
 		zb0001Mask |= 0x800
 	}
-	if z.Target == nil {
+	if z.Limit == 0 {
 		zb0001Len--
 		zb0001Mask |= 0x1000
 	}
-	if z.Durable == false {
+	if z.Target == nil {
 		zb0001Len--
 		zb0001Mask |= 0x2000
 	}
-	if z.MemoKey == "" {
+	if z.Engines == nil {
 		zb0001Len--
 		zb0001Mask |= 0x4000
 	}
-	if z.Inputs == nil {
+	if z.Durable == false {
 		zb0001Len--
 		zb0001Mask |= 0x8000
 	}
-	if z.Outputs == nil {
+	if z.Echo == false {
 		zb0001Len--
 		zb0001Mask |= 0x10000
 	}
-	if z.Refs == nil {
+	if z.MemoKey == "" {
 		zb0001Len--
 		zb0001Mask |= 0x20000
+	}
+	if z.Inputs == nil {
+		zb0001Len--
+		zb0001Mask |= 0x40000
+	}
+	if z.Outputs == nil {
+		zb0001Len--
+		zb0001Mask |= 0x80000
+	}
+	if z.Refs == nil {
+		zb0001Len--
+		zb0001Mask |= 0x100000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -315,6 +327,11 @@ func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 			o = msgp.AppendString(o, z.Func)
 		}
 		if (zb0001Mask & 0x4) == 0 { // if not omitted
+			// string "c"
+			o = append(o, 0xa1, 0x63)
+			o = msgp.AppendBytes(o, z.Code)
+		}
+		if (zb0001Mask & 0x8) == 0 { // if not omitted
 			// string "v"
 			o = append(o, 0xa1, 0x76)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Argv)))
@@ -322,12 +339,12 @@ func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Argv[za0001])
 			}
 		}
-		if (zb0001Mask & 0x8) == 0 { // if not omitted
+		if (zb0001Mask & 0x10) == 0 { // if not omitted
 			// string "s"
 			o = append(o, 0xa1, 0x73)
 			o = msgp.AppendString(o, z.Script)
 		}
-		if (zb0001Mask & 0x10) == 0 { // if not omitted
+		if (zb0001Mask & 0x20) == 0 { // if not omitted
 			// string "e"
 			o = append(o, 0xa1, 0x65)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Env)))
@@ -335,17 +352,17 @@ func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 				o = msgp.AppendString(o, z.Env[za0002])
 			}
 		}
-		if (zb0001Mask & 0x20) == 0 { // if not omitted
+		if (zb0001Mask & 0x40) == 0 { // if not omitted
 			// string "d"
 			o = append(o, 0xa1, 0x64)
 			o = msgp.AppendString(o, z.Dir)
 		}
-		if (zb0001Mask & 0x40) == 0 { // if not omitted
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
 			// string "i"
 			o = append(o, 0xa1, 0x69)
 			o = msgp.AppendBytes(o, z.Stdin)
 		}
-		if (zb0001Mask & 0x80) == 0 { // if not omitted
+		if (zb0001Mask & 0x100) == 0 { // if not omitted
 			// string "l"
 			o = append(o, 0xa1, 0x6c)
 			o = msgp.AppendString(o, z.Label)
@@ -357,12 +374,12 @@ func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 			err = msgp.WrapError(err, "Need")
 			return
 		}
-		if (zb0001Mask & 0x200) == 0 { // if not omitted
+		if (zb0001Mask & 0x400) == 0 { // if not omitted
 			// string "y"
 			o = append(o, 0xa1, 0x79)
 			o = msgp.AppendInt(o, z.Priority)
 		}
-		if (zb0001Mask & 0x400) == 0 { // if not omitted
+		if (zb0001Mask & 0x800) == 0 { // if not omitted
 			// string "r"
 			o = append(o, 0xa1, 0x72)
 			// check for omitted fields
@@ -403,12 +420,12 @@ func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x800) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
 			// string "m"
 			o = append(o, 0xa1, 0x6d)
 			o = msgp.AppendDuration(o, z.Limit)
 		}
-		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
 			// string "t"
 			o = append(o, 0xa1, 0x74)
 			if z.Target == nil {
@@ -421,48 +438,65 @@ func (z *Work) MarshalMsg(b []byte) (o []byte, err error) {
 				}
 			}
 		}
-		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+		if (zb0001Mask & 0x4000) == 0 { // if not omitted
+			// string "g"
+			o = append(o, 0xa1, 0x67)
+			o = msgp.AppendArrayHeader(o, uint32(len(z.Engines)))
+			for za0003 := range z.Engines {
+				o, err = z.Engines[za0003].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Engines", za0003)
+					return
+				}
+			}
+		}
+		if (zb0001Mask & 0x8000) == 0 { // if not omitted
 			// string "u"
 			o = append(o, 0xa1, 0x75)
 			o = msgp.AppendBool(o, z.Durable)
 		}
-		if (zb0001Mask & 0x4000) == 0 { // if not omitted
+		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+			// string "h"
+			o = append(o, 0xa1, 0x68)
+			o = msgp.AppendBool(o, z.Echo)
+		}
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
 			// string "k"
 			o = append(o, 0xa1, 0x6b)
 			o = msgp.AppendString(o, z.MemoKey)
 		}
-		if (zb0001Mask & 0x8000) == 0 { // if not omitted
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
 			// string "a"
 			o = append(o, 0xa1, 0x61)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Inputs)))
-			for za0003 := range z.Inputs {
-				o, err = z.Inputs[za0003].MarshalMsg(o)
+			for za0004 := range z.Inputs {
+				o, err = z.Inputs[za0004].MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "Inputs", za0003)
+					err = msgp.WrapError(err, "Inputs", za0004)
 					return
 				}
 			}
 		}
-		if (zb0001Mask & 0x10000) == 0 { // if not omitted
+		if (zb0001Mask & 0x80000) == 0 { // if not omitted
 			// string "o"
 			o = append(o, 0xa1, 0x6f)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Outputs)))
-			for za0004 := range z.Outputs {
-				o, err = z.Outputs[za0004].MarshalMsg(o)
+			for za0005 := range z.Outputs {
+				o, err = z.Outputs[za0005].MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "Outputs", za0004)
+					err = msgp.WrapError(err, "Outputs", za0005)
 					return
 				}
 			}
 		}
-		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+		if (zb0001Mask & 0x100000) == 0 { // if not omitted
 			// string "b"
 			o = append(o, 0xa1, 0x62)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.Refs)))
-			for za0005 := range z.Refs {
-				o, err = z.Refs[za0005].MarshalMsg(o)
+			for za0006 := range z.Refs {
+				o, err = z.Refs[za0006].MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "Refs", za0005)
+					err = msgp.WrapError(err, "Refs", za0006)
 					return
 				}
 			}
@@ -505,21 +539,43 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Func")
 				return
 			}
-		case "v":
+		case "c":
 			var zb0002 uint32
-			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			zb0002, bts, err = msgp.ReadBytesHeader(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Code")
+				return
+			}
+			if zb0002 > 67108864 {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if z.Code == nil || uint32(cap(z.Code)) < zb0002 {
+				z.Code = make([]byte, zb0002)
+			} else {
+				z.Code = z.Code[:zb0002]
+			}
+			if uint32(len(bts)) < zb0002 {
+				err = msgp.ErrShortBytes
+				return
+			}
+			copy(z.Code, bts[:zb0002])
+			bts = bts[zb0002:]
+		case "v":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Argv")
 				return
 			}
-			if zb0002 > zd0d388dclimitArrays {
+			if zb0003 > zd0d388dclimitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Argv) >= int(zb0002) {
-				z.Argv = (z.Argv)[:zb0002]
+			if cap(z.Argv) >= int(zb0003) {
+				z.Argv = (z.Argv)[:zb0003]
 			} else {
-				z.Argv = make([]string, zb0002)
+				z.Argv = make([]string, zb0003)
 			}
 			for za0001 := range z.Argv {
 				z.Argv[za0001], bts, err = msgp.ReadStringBytes(bts)
@@ -535,20 +591,20 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "e":
-			var zb0003 uint32
-			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Env")
 				return
 			}
-			if zb0003 > zd0d388dclimitArrays {
+			if zb0004 > zd0d388dclimitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Env) >= int(zb0003) {
-				z.Env = (z.Env)[:zb0003]
+			if cap(z.Env) >= int(zb0004) {
+				z.Env = (z.Env)[:zb0004]
 			} else {
-				z.Env = make([]string, zb0003)
+				z.Env = make([]string, zb0004)
 			}
 			for za0002 := range z.Env {
 				z.Env[za0002], bts, err = msgp.ReadStringBytes(bts)
@@ -564,27 +620,27 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "i":
-			var zb0004 uint32
-			zb0004, bts, err = msgp.ReadBytesHeader(bts)
+			var zb0005 uint32
+			zb0005, bts, err = msgp.ReadBytesHeader(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Stdin")
 				return
 			}
-			if zb0004 > 67108864 {
+			if zb0005 > 67108864 {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if z.Stdin == nil || uint32(cap(z.Stdin)) < zb0004 {
-				z.Stdin = make([]byte, zb0004)
+			if z.Stdin == nil || uint32(cap(z.Stdin)) < zb0005 {
+				z.Stdin = make([]byte, zb0005)
 			} else {
-				z.Stdin = z.Stdin[:zb0004]
+				z.Stdin = z.Stdin[:zb0005]
 			}
-			if uint32(len(bts)) < zb0004 {
+			if uint32(len(bts)) < zb0005 {
 				err = msgp.ErrShortBytes
 				return
 			}
-			copy(z.Stdin, bts[:zb0004])
-			bts = bts[zb0004:]
+			copy(z.Stdin, bts[:zb0005])
+			bts = bts[zb0005:]
 		case "l":
 			z.Label, bts, err = msgp.ReadStringBytes(bts)
 			if err != nil {
@@ -604,18 +660,18 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "r":
-			var zb0005 uint32
-			zb0005, bts, err = msgp.ReadMapHeaderBytes(bts)
+			var zb0006 uint32
+			zb0006, bts, err = msgp.ReadMapHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Retry")
 				return
 			}
-			if zb0005 > zd0d388dclimitMaps {
+			if zb0006 > zd0d388dclimitMaps {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			for zb0005 > 0 {
-				zb0005--
+			for zb0006 > 0 {
+				zb0006--
 				field, bts, err = msgp.ReadMapKeyZC(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Retry")
@@ -671,10 +727,39 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "g":
+			var zb0007 uint32
+			zb0007, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Engines")
+				return
+			}
+			if zb0007 > zd0d388dclimitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Engines) >= int(zb0007) {
+				z.Engines = (z.Engines)[:zb0007]
+			} else {
+				z.Engines = make([]EngineID, zb0007)
+			}
+			for za0003 := range z.Engines {
+				bts, err = z.Engines[za0003].UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Engines", za0003)
+					return
+				}
+			}
 		case "u":
 			z.Durable, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Durable")
+				return
+			}
+		case "h":
+			z.Echo, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Echo")
 				return
 			}
 		case "k":
@@ -684,71 +769,71 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "a":
-			var zb0006 uint32
-			zb0006, bts, err = msgp.ReadArrayHeaderBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "Inputs")
-				return
-			}
-			if zb0006 > zd0d388dclimitArrays {
-				err = msgp.ErrLimitExceeded
-				return
-			}
-			if cap(z.Inputs) >= int(zb0006) {
-				z.Inputs = (z.Inputs)[:zb0006]
-			} else {
-				z.Inputs = make([]File, zb0006)
-			}
-			for za0003 := range z.Inputs {
-				bts, err = z.Inputs[za0003].UnmarshalMsg(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Inputs", za0003)
-					return
-				}
-			}
-		case "o":
-			var zb0007 uint32
-			zb0007, bts, err = msgp.ReadArrayHeaderBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "Outputs")
-				return
-			}
-			if zb0007 > zd0d388dclimitArrays {
-				err = msgp.ErrLimitExceeded
-				return
-			}
-			if cap(z.Outputs) >= int(zb0007) {
-				z.Outputs = (z.Outputs)[:zb0007]
-			} else {
-				z.Outputs = make([]File, zb0007)
-			}
-			for za0004 := range z.Outputs {
-				bts, err = z.Outputs[za0004].UnmarshalMsg(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Outputs", za0004)
-					return
-				}
-			}
-		case "b":
 			var zb0008 uint32
 			zb0008, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
-				err = msgp.WrapError(err, "Refs")
+				err = msgp.WrapError(err, "Inputs")
 				return
 			}
 			if zb0008 > zd0d388dclimitArrays {
 				err = msgp.ErrLimitExceeded
 				return
 			}
-			if cap(z.Refs) >= int(zb0008) {
-				z.Refs = (z.Refs)[:zb0008]
+			if cap(z.Inputs) >= int(zb0008) {
+				z.Inputs = (z.Inputs)[:zb0008]
 			} else {
-				z.Refs = make([]Ref, zb0008)
+				z.Inputs = make([]File, zb0008)
 			}
-			for za0005 := range z.Refs {
-				bts, err = z.Refs[za0005].UnmarshalMsg(bts)
+			for za0004 := range z.Inputs {
+				bts, err = z.Inputs[za0004].UnmarshalMsg(bts)
 				if err != nil {
-					err = msgp.WrapError(err, "Refs", za0005)
+					err = msgp.WrapError(err, "Inputs", za0004)
+					return
+				}
+			}
+		case "o":
+			var zb0009 uint32
+			zb0009, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Outputs")
+				return
+			}
+			if zb0009 > zd0d388dclimitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Outputs) >= int(zb0009) {
+				z.Outputs = (z.Outputs)[:zb0009]
+			} else {
+				z.Outputs = make([]File, zb0009)
+			}
+			for za0005 := range z.Outputs {
+				bts, err = z.Outputs[za0005].UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Outputs", za0005)
+					return
+				}
+			}
+		case "b":
+			var zb0010 uint32
+			zb0010, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Refs")
+				return
+			}
+			if zb0010 > zd0d388dclimitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Refs) >= int(zb0010) {
+				z.Refs = (z.Refs)[:zb0010]
+			} else {
+				z.Refs = make([]Ref, zb0010)
+			}
+			for za0006 := range z.Refs {
+				bts, err = z.Refs[za0006].UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Refs", za0006)
 					return
 				}
 			}
@@ -766,7 +851,7 @@ func (z *Work) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Work) Msgsize() (s int) {
-	s = 3 + 2 + msgp.StringPrefixSize + len(z.Program) + 2 + msgp.StringPrefixSize + len(z.Func) + 2 + msgp.ArrayHeaderSize
+	s = 3 + 2 + msgp.StringPrefixSize + len(z.Program) + 2 + msgp.StringPrefixSize + len(z.Func) + 2 + msgp.BytesPrefixSize + len(z.Code) + 2 + msgp.ArrayHeaderSize
 	for za0001 := range z.Argv {
 		s += msgp.StringPrefixSize + len(z.Argv[za0001])
 	}
@@ -780,17 +865,21 @@ func (z *Work) Msgsize() (s int) {
 	} else {
 		s += z.Target.Msgsize()
 	}
-	s += 2 + msgp.BoolSize + 2 + msgp.StringPrefixSize + len(z.MemoKey) + 2 + msgp.ArrayHeaderSize
-	for za0003 := range z.Inputs {
-		s += z.Inputs[za0003].Msgsize()
+	s += 2 + msgp.ArrayHeaderSize
+	for za0003 := range z.Engines {
+		s += z.Engines[za0003].Msgsize()
+	}
+	s += 2 + msgp.BoolSize + 2 + msgp.BoolSize + 2 + msgp.StringPrefixSize + len(z.MemoKey) + 2 + msgp.ArrayHeaderSize
+	for za0004 := range z.Inputs {
+		s += z.Inputs[za0004].Msgsize()
 	}
 	s += 2 + msgp.ArrayHeaderSize
-	for za0004 := range z.Outputs {
-		s += z.Outputs[za0004].Msgsize()
+	for za0005 := range z.Outputs {
+		s += z.Outputs[za0005].Msgsize()
 	}
 	s += 2 + msgp.ArrayHeaderSize
-	for za0005 := range z.Refs {
-		s += z.Refs[za0005].Msgsize()
+	for za0006 := range z.Refs {
+		s += z.Refs[za0006].Msgsize()
 	}
 	return
 }

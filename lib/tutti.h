@@ -48,6 +48,7 @@ typedef int32_t tutti_win;     /* memory that several ranks have mapped */
 #define TUTTI_GROUP_NULL 0
 #define TUTTI_GROUP_EMPTY 1
 #define TUTTI_REQUEST_NULL 0
+#define TUTTI_REQUEST_DONE 1 /* of a send that was done before it could be waited for */
 #define TUTTI_MESSAGE_NULL 0
 #define TUTTI_MESSAGE_NO_PROC 1 /* what a probe of TUTTI_PROC_NULL finds */
 #define TUTTI_OP_NULL 0
