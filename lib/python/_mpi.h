@@ -141,6 +141,7 @@ typedef struct {
     PyObject_HEAD
     tutti_comm handle;
     int rank, size; /* -1: not asked yet */
+    int pending;    /* receives of objects that were begun and have no message yet */
 } Comm;
 extern PyTypeObject *Comm_type, *Op_type;
 int comm_shape(Comm *c); /* learns rank and size; -1 with an exception */

@@ -157,6 +157,7 @@ static PyGetSetDef comm_getset[] = {
 };
 static PyMemberDef comm_members_[] = {
     {"_handle", T_INT, offsetof(Comm, handle), 0, "the number of the communicator, 0 if it is null"},
+    {"_pending_count", T_INT, offsetof(Comm, pending), 0, "receives of objects that were begun and have no message yet"},
     {NULL, 0, 0, 0, NULL},
 };
 static PyMemberDef datatype_members[] = {
