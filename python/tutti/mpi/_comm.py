@@ -219,11 +219,11 @@ class Comm(Objects, ext.Comm):
         return UNDEFINED
 
     def Set_errhandler(self, errhandler: Any) -> None:
-        """ERRORS_RETURN: errors are raised, the default. ERRORS_ARE_FATAL: they end the job, with a traceback."""
+        """ERRORS_RETURN: errors are raised, the default. ERRORS_ARE_FATAL: they end the job at once."""
+        if errhandler not in (t.ERRORS_RETURN, t.ERRORS_ARE_FATAL):
+            raise TypeError("ERRORS_RETURN or ERRORS_ARE_FATAL is wanted")
+        self._fatal(errhandler is t.ERRORS_ARE_FATAL)
         self._errhandler = errhandler
-        from ._world import fatal
-
-        fatal(self, errhandler is t.ERRORS_ARE_FATAL)
 
     def Get_errhandler(self) -> Any:
         """What was set."""

@@ -97,26 +97,6 @@ def _hook() -> None:
     sys.excepthook = uncaught
 
 
-_fatal: set[int] = set()
-
-
-def fatal(comm: Comm, on: bool) -> None:
-    """Makes errors of calls on a communicator end the job: see Comm.Set_errhandler."""
-    (_fatal.add if on else _fatal.discard)(comm._handle)
-    Error.on_error = staticmethod(_end) if _fatal else None  # type: ignore[attr-defined]
-
-
-def _end(e: Error) -> None:
-    import traceback
-
-    traceback.print_stack()
-    print(f"tutti.mpi: {e}", file=sys.stderr)
-    sys.stderr.flush()
-    sys.stdout.flush()
-    COMM_WORLD._abort(1, str(e))
-    os._exit(1)
-
-
 class World:
     """This process's place in a world that was joined by `join`: comm, and leave()."""
 
