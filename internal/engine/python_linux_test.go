@@ -545,3 +545,69 @@ pid`
 		}
 	})
 }
+
+// Engines are ranks of a world and themselves again: a rank that raises lets the others go, and all keep their
+// variables for the next world. It needs the built extension.
+func TestPythonWorld(t *testing.T) {
+	dist := os.Getenv("TUTTI_DIST")
+	if dist == "" {
+		dist = filepath.Join("..", "..", "dist")
+	}
+	dist, _ = filepath.Abs(dist)
+	if _, err := os.Stat(filepath.Join(dist, "python", "tutti", "_mpi.abi3.so")); err != nil {
+		t.Skip("the extension is not built: make lib")
+	}
+	t.Setenv("TUTTI_DIST", dist)
+	const size = 2
+	var rigs [size]*rig
+	for i := range rigs {
+		rigs[i] = anyPython(t, nil)
+		rigs[i].good(rigs[i].cell(1, `count = 0
+def total(comm, x):
+    global count
+    count += 1
+    return comm.allreduce(x + comm.Get_rank())
+def fall(comm, x):
+    if comm.Get_rank() == 1: raise ValueError('rank 1 falls')
+    comm.recv(source=1)`))
+	}
+	world := func(n uint64, name string) (ends [size]wire.Result) {
+		memory, err := NewSegment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer memory.Close()
+		path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), memory.Fd())
+		for i, g := range rigs {
+			r := g.py(n, "py.apply", pyGlobal("__main__", name), pyTuple(pyTuple(pyInt(10)), pyDict(), pyDict(pyStr("comm"), pyInt(1))))
+			r.World = &World{Name: name, Rank: i, Engines: []tutti.EngineID{3, 4}, Segment: path}
+			g.p.Send([]Run{r})
+		}
+		for i, g := range rigs {
+			ends[i] = g.result(n)
+		}
+		return ends
+	}
+	for n := range uint64(3) {
+		for _, r := range world(10+2*n, "total") {
+			if r.Ending != Succeeded || !strings.HasSuffix(string(r.Value.Data), "K\x15.") {
+				t.Fatalf("%+v: %v", r, r.Fail.Error())
+			}
+		}
+		ends := world(11+2*n, "fall")
+		if e := ends[1].Fail.Error(); tutti.KindOf(e) != tutti.Failed || !strings.Contains(e.Error(), "rank 1 falls") || !strings.Contains(e.Error(), "on rank 1") {
+			t.Errorf("%v", e)
+		}
+		if e := ends[0].Fail.Error(); tutti.KindOf(e) != tutti.Revoked {
+			t.Errorf("%v", e)
+		}
+	}
+	if s := rigs[0].cellValue(100, "count"); s != "3" {
+		t.Errorf("count is %s", s)
+	}
+	// A task without ranks has no communicator, and says so.
+	rigs[0].p.Send([]Run{rigs[0].py(101, "py.apply", pyGlobal("builtins", "len"), pyTuple(pyTuple(), pyDict(), pyDict(pyStr("comm"), pyInt(1))))})
+	if e := rigs[0].result(101).Fail.Error(); e == nil || !strings.Contains(e.Error(), "asks for no ranks") {
+		t.Errorf("%v", e)
+	}
+}
