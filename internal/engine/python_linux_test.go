@@ -611,3 +611,48 @@ def fall(comm, x):
 		t.Errorf("%v", e)
 	}
 }
+
+// Figures and rich objects are shown as they are in a notebook. It needs matplotlib and IPython.
+func TestPythonRich(t *testing.T) {
+	g := startPython(t, "/usr/bin/python3", nil)
+	g.p.Send([]Run{g.cell(1, "import matplotlib, IPython")})
+	if r := g.result(1); r.Ending != Succeeded {
+		t.Skip(r.Fail.Error())
+	}
+	png := func(n uint64, code string, count int) {
+		t.Helper()
+		g.p.Send([]Run{g.cell(n, code)})
+		for range count {
+			if d := wait[Display](g); d.Run != id(n) || d.MIME != "image/png" || !bytes.HasPrefix(d.Value.Data, []byte("\x89PNG")) {
+				t.Errorf("%s, %q", d.MIME, d.Value.Data[:min(20, len(d.Value.Data))])
+			}
+		}
+		if r := g.result(n); r.Ending != Succeeded {
+			t.Error(r.Fail.Error())
+		}
+	}
+	png(2, "import matplotlib.pyplot as plt\nfor i in range(2):\n    plt.figure(); plt.plot([i, 2])", 2)
+	png(3, "plt.plot([1]); plt.show()\nassert not plt.get_fignums()", 1)
+	g.p.Send([]Run{g.cell(4, "from IPython.display import display, HTML\ndisplay(HTML('<b>x</b>'))")})
+	if d := wait[Display](g); !strings.Contains(d.MIME, "mimebundle") || !strings.Contains(string(d.Value.Data), "<b>x</b>") {
+		t.Errorf("%s, %q", d.MIME, d.Value.Data)
+	}
+	g.result(4)
+	if r := g.good(g.cell(5, "HTML('<i>y</i>')")); !strings.Contains(string(r.Value.Data), "text/html") {
+		t.Errorf("%q", r.Value.Data)
+	}
+}
+
+// The environment follows what a run was given.
+func TestPythonAllotment(t *testing.T) {
+	g := anyPython(t, func(s *Spec) { s.Env = []string{"CUDA_VISIBLE_DEVICES=-1"}; s.Threads = 2 })
+	show := "import os\nos.environ['CUDA_VISIBLE_DEVICES'] + ' ' + os.environ['OMP_NUM_THREADS']"
+	run := g.cell(1, show)
+	run.GPUs, run.Threads = []string{"3", "5"}, 4
+	if s := plainOf(g.good(run)); s != "'3,5 4'" {
+		t.Error(s)
+	}
+	if s := g.cellValue(2, show); s != "'-1 2'" {
+		t.Error(s)
+	}
+}

@@ -141,7 +141,6 @@ def execute(engine: "Engine", f: Function, first: Any, options: Dict[str, Any]) 
 
 def run_cell(space: Dict[str, Any], code: str, name: str) -> Any:
     """Run statements; (value, True) if the last is an expression."""
-    code = shown.transformed(code)
     remember(name, code)
     tree = ast.parse(code, name)
     last = None
