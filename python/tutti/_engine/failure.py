@@ -9,6 +9,7 @@ import traceback
 from typing import Any, Dict, List, NamedTuple
 
 from .. import _pack
+from . import worlds
 
 _place: Dict[str, Any] = {"engine": -1, "host": ""}
 _here = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -75,6 +76,13 @@ def _trim(e: Any, seen: set) -> None:
         while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(_here):
             tb = tb.tb_next
         e.__traceback__ = tb
+        last = None
+        while tb is not None:
+            if not tb.tb_frame.f_code.co_filename.startswith(_here):
+                last = tb
+            tb = tb.tb_next
+        if last is not None and isinstance(e, KeyboardInterrupt):
+            last.tb_next = None  # our own handler
         if e.__cause__ is not None:
             _trim(e.__context__ if e.__context__ is not e.__cause__ else None, seen)
             e = e.__cause__
@@ -118,7 +126,8 @@ def describe(e: BaseException, method: str) -> Told:
     """All that the agent is told of an exception."""
     told = facts(e, method)
     text = "%s: %s" % (told["ename"], told["evalue"]) if told["evalue"] else told["ename"]
-    return Told("failed", text, "\n".join(told["traceback"]), _pack.dumps(told))
+    kind = worlds.kind(e) if "tutti.mpi" in sys.modules else "failed"
+    return Told(kind, text, "\n".join(told["traceback"]), _pack.dumps(told))
 
 
 def unpicklable(value: Any, e: BaseException) -> BaseException:
