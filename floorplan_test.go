@@ -44,7 +44,7 @@ var floorPlan = map[string]string{
 	"internal/dash":         "tutti internal/journal plot",
 	// floor 3
 	"internal/engine": "tutti internal/wire internal/shm internal/blob mpi python",
-	"lib":             "mpi linalg h5",
+	"lib":             "tutti mpi linalg h5",
 	// floor 4
 	"internal/agent":      "tutti internal/wire internal/shm internal/blob internal/engine internal/launch",
 	"internal/controller": "tutti internal/wire internal/sched internal/journal internal/blob provider",
@@ -52,7 +52,7 @@ var floorPlan = map[string]string{
 	"cluster": "tutti internal/wire internal/blob provider internal/controller internal/agent internal/engine",
 	// floor 6
 	"cluster/clustertest": "tutti internal/wire internal/blob cluster flow internal/controller internal/agent internal/engine",
-	"internal/gateway":    "tutti internal/wire internal/blob cluster flow",
+	"internal/gateway":    "tutti internal/wire internal/blob internal/engine cluster",
 	// the roof: anything below, and public packages only
 	"cmd/tutti":  "*",
 	"bench":      "*",

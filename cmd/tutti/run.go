@@ -5,10 +5,12 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/launch"
 	"github.com/tutti-hpc/tutti/internal/shm"
+	"github.com/tutti-hpc/tutti/python"
 )
 
 type runVerb struct {
@@ -58,6 +60,14 @@ func (r *runVerb) Run(v *invocation) error {
 	if err != nil {
 		return err
 	}
+	// So that `import mpi` and `import tutti` work in whatever the ranks run.
+	env, err := python.Environ()
+	if err != nil {
+		return tutti.E("run", tutti.KindOf(err), err).WithHint("set TUTTI_PYTHON to a folder that holds the Python packages")
+	}
+	for i := range programs {
+		programs[i].Env = append(programs[i].Env, env...)
+	}
 	spec := launch.Spec{
 		Programs: programs, Stdin: v.in, Stdout: os.Stdout, Stderr: v.err,
 		Style: r.style(), Bind: bindings[r.Bind], Forward: true,
@@ -101,6 +111,12 @@ func handOver(name string, spec launch.Spec) error {
 	args, err := site.Command(spec)
 	if err != nil {
 		return err
+	}
+	for _, setting := range spec.Programs[0].Env { // the same for all programs
+		name, value, _ := strings.Cut(setting, "=")
+		if err := os.Setenv(name, value); err != nil {
+			return tutti.E("run", tutti.Invalid, err)
+		}
 	}
 	return launch.HandOver(path, args)
 }

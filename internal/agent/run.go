@@ -36,6 +36,7 @@ type run struct {
 	gang    *gang       // of a run on several engines
 	result  *wire.Result
 	printed [2]ring // what it printed last, on stdout and stderr
+	lent    []debt  // what a client is being told, and was not yet
 }
 
 // runState is how far a run has come; it only grows.
@@ -131,6 +132,7 @@ func (a *Agent) end(r *run, res *wire.Result) {
 	if r.state == ended {
 		return
 	}
+	r.payAll() // a job takes it only before its end
 	r.state, r.result = ended, res
 	if r.grace != nil {
 		r.grace.Stop()
@@ -168,6 +170,7 @@ func (a *Agent) giveBack(r *run) {
 		a.fail(r, engine.WasCanceled, stopped(r.timeout))
 		return
 	}
+	r.payAll()
 	a.freeOf(r)
 	delete(a.runs, r.id)
 	a.reports.returned(r.id)
@@ -175,6 +178,7 @@ func (a *Agent) giveBack(r *run) {
 
 // forget lets go of a run that is of no interest any more; dropAll removes it from the table.
 func (r *run) forget(a *Agent) {
+	r.payAll()
 	if r.grace != nil {
 		r.grace.Stop()
 	}
