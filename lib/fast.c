@@ -261,7 +261,7 @@ int fast_recv(void *buf, int64_t count, tutti_type type, int from, int tag, tutt
 }
 
 int fast_recv_alloc(tutti_alloc alloc, void *context, int from, int tag, tutti_comm comm, tutti_status *status, int spins) {
-    static _Thread_local char stage[PIECE]; /* alloc must not be called with the lock held */
+    char stage[PIECE]; /* alloc must not be called with the lock held. Not thread-local: a process that loads this late has little room for that */
     tutti_status st;
     fast_comm *c = enter(comm);
     if (!c) return TUTTI_PENDING;

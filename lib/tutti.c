@@ -17,11 +17,28 @@
 
 /* --- Errors of the calling thread ------------------------------------------------------------- */
 
-static _Thread_local tutti_error last;
-static _Thread_local struct {
+/* What is kept for a thread is allocated at its first error: processes that load this library late, such as
+ * interpreters, have little room for thread-local memory. */
+struct kept {
+    tutti_error last;
     tutti_comm comm;
     uintptr_t f, context;
-} handler;
+};
+static _Thread_local struct kept *kept_here;
+static pthread_key_t kept_key;
+static struct kept nothing; /* of threads without an error, and where there is no memory */
+
+static struct kept *kept(void) { return kept_here ? kept_here : &nothing; }
+
+static struct kept *keep(void) {
+    if (!kept_here && (kept_here = calloc(1, sizeof *kept_here))) pthread_setspecific(kept_key, kept_here);
+    return kept();
+}
+
+static void unkeep(void *p) {
+    free(p);
+    kept_here = NULL;
+}
 
 static void put(char *to, size_t room, const char *s, size_t len) {
     if (len > room - 1) len = room - 1;
@@ -33,31 +50,34 @@ static void put(char *to, size_t room, const char *s, size_t len) {
 void tutti_keep_error(int32_t code, int32_t rank, int32_t peer, int32_t tag, const char *op, size_t op_len,
                       const char *kind, size_t kind_len, const char *comm, size_t comm_len, const char *hint,
                       size_t hint_len, const char *text, size_t text_len) {
-    last.code = code, last.rank = rank, last.peer = peer, last.tag = tag;
-    put(last.op, sizeof last.op, op, op_len);
-    put(last.kind, sizeof last.kind, kind, kind_len);
-    put(last.comm, sizeof last.comm, comm, comm_len);
-    put(last.hint, sizeof last.hint, hint, hint_len);
-    put(last.text, sizeof last.text, text, text_len);
-    handler.f = 0;
+    tutti_error *last = &keep()->last;
+    last->code = code, last->rank = rank, last->peer = peer, last->tag = tag;
+    put(last->op, sizeof last->op, op, op_len);
+    put(last->kind, sizeof last->kind, kind, kind_len);
+    put(last->comm, sizeof last->comm, comm, comm_len);
+    put(last->hint, sizeof last->hint, hint, hint_len);
+    put(last->text, sizeof last->text, text, text_len);
+    keep()->f = 0;
 }
 
 void tutti_keep_handler(tutti_comm comm, uintptr_t f, uintptr_t context) {
-    handler.comm = comm, handler.f = f, handler.context = context;
+    struct kept *k = keep();
+    k->comm = comm, k->f = f, k->context = context;
 }
 
 /* finish ends a call that Go has made. */
 static int finish(int code) {
-    if (__builtin_expect(code != TUTTI_SUCCESS, 0) && handler.f) {
-        tutti_error_handler f = (tutti_error_handler)handler.f;
-        handler.f = 0;
-        f(handler.comm, &last, (void *)handler.context);
+    if (__builtin_expect(code != TUTTI_SUCCESS, 0) && kept()->f) {
+        struct kept *k = kept();
+        tutti_error_handler f = (tutti_error_handler)k->f;
+        k->f = 0;
+        f(k->comm, &k->last, (void *)k->context);
     }
     return code;
 }
 
-PUBLIC const tutti_error *tutti_error_last(void) { return &last; }
-PUBLIC const char *tutti_error_text(void) { return last.text; }
+PUBLIC const tutti_error *tutti_error_last(void) { return &kept()->last; }
+PUBLIC const char *tutti_error_text(void) { return kept()->last.text; }
 
 PUBLIC const char *tutti_error_class(int code) {
     static const struct {
@@ -119,7 +139,10 @@ static int forked; /* 1 in a child of the process that loaded this library */
 
 static void in_child(void) { forked = 1; }
 
-__attribute__((constructor)) static void loaded(void) { pthread_atfork(NULL, NULL, in_child); }
+__attribute__((constructor)) static void loaded(void) {
+    pthread_key_create(&kept_key, unkeep);
+    pthread_atfork(NULL, NULL, in_child);
+}
 
 static int after_fork(const char *op) {
     static const char text[] = "this process was forked from a rank: the runtime of libtutti does not survive fork";
@@ -135,6 +158,18 @@ static int after_fork(const char *op) {
 
 void tutti_call_op(uintptr_t f, const void *in, void *inout, int64_t count, tutti_type type, uintptr_t context) {
     ((tutti_op_function)f)(in, inout, count, type, (void *)context);
+}
+
+static _Atomic(tutti_meanwhile) meanwhile;
+
+int tutti_call_meanwhile(void) {
+    tutti_meanwhile f = meanwhile;
+    return f ? f() : 0;
+}
+
+PUBLIC int tutti_mpi_set_meanwhile(tutti_meanwhile f) {
+    meanwhile = f;
+    return GO("SetMeanwhile", tuttigo_set_meanwhile(f != NULL));
 }
 
 /* --- Worlds ----------------------------------------------------------------------------------- */

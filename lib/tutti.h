@@ -201,6 +201,12 @@ int tutti_mpi_new_segment(int *fd);
 int tutti_mpi_lost(tutti_comm comm, int rank);
 /* Makes the pending and all later calls of all ranks on comm return TUTTI_ERR_REVOKED. One rank is enough. */
 int tutti_mpi_revoke(tutti_comm comm);
+/* Gives calls that wait something to ask a few times a second, on their own thread; it must not call this
+ * library. Where it returns not 0 the call gives up with TUTTI_ERR_CANCELED, and so does, if it was a
+ * collective one, every later call on its communicator. NULL asks nothing. For interpreters, which have to
+ * look for signals; calls that a foreign MPI library carries out do not ask. */
+typedef int (*tutti_meanwhile)(void);
+int tutti_mpi_set_meanwhile(tutti_meanwhile f);
 /* Writes who waits for what, a line for each rank of comm's world, ended by a zero byte. */
 int tutti_mpi_waiting(tutti_comm comm, char *text, int64_t room);
 

@@ -231,6 +231,16 @@ func tuttigo_new_segment(out *C.int) C.int {
 	return 0
 }
 
+//export tuttigo_set_meanwhile
+func tuttigo_set_meanwhile(on C.int) C.int {
+	if on == 0 {
+		mpi.SetMeanwhile(nil)
+	} else {
+		mpi.SetMeanwhile(func() bool { return C.tutti_call_meanwhile() != 0 })
+	}
+	return 0
+}
+
 //export tuttigo_lost
 func tuttigo_lost(h C.int32_t, rank C.int) C.int {
 	c, bad := lookup(h, "Lost")

@@ -167,6 +167,12 @@ func foreign() error {
 	return nil
 }
 
+// SetMeanwhile gives calls that wait something to ask a few times a second, on their own goroutine; it must not
+// begin calls of this package. Where f says true the call gives up with kind Canceled, and so does, if it was a
+// collective one, every later call on its communicator. nil asks nothing. It is for bindings of
+// interpreters, which have to look for signals. Calls that a foreign MPI library carries out do not ask.
+func SetMeanwhile(f func() bool) { shmdev.SetMeanwhile(f) }
+
 // World is one rank's place in a world that was joined by [Join] rather than by [Init]. A process may
 // have several at a time, and change from call to call.
 type World struct {
