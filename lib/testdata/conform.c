@@ -1,6 +1,7 @@
 /* conform.c: every function of tutti.h on any number of ranks, each result held against what it
  * must be. It prints "conform: N ranks, M checks" on rank 0, or the first things that are wrong. */
 #include <complex.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -638,6 +639,55 @@ static void windows(void) {
     FAILS(tutti_mpi_win_sync(old), TUTTI_ERR_WIN);
 }
 
+/* Several threads at once, each with a communicator of its own and messages of all length classes,
+ * while the main thread is in collective calls: C and Go share the rings. */
+enum { THREADS = 3, ROUNDS = 300 };
+typedef struct {
+    tutti_comm comm;
+    int seed, wrong;
+} job;
+static void *exchange(void *context) {
+    job *j = context;
+    static const int64_t lengths[] = {8, 0, 30, 8, 100, 4000, 8, 8192, 12000, 8, 8, 40000};
+    unsigned char *out = malloc(40000), *in = malloc(40000);
+    int next = (rank + 1) % size, prev = (rank + size - 1) % size;
+    for (int i = 0; i < ROUNDS; i++) {
+        int64_t n = lengths[(i + j->seed) % 12];
+        tutti_status st;
+        tutti_request r;
+        fill(out, n, rank + i);
+        if (i % 3 == 0) { /* in order of ranks, so that short ones may block */
+            j->wrong += tutti_mpi_isend(out, n, TUTTI_BYTE, next, i, j->comm, &r) != TUTTI_SUCCESS;
+            j->wrong += tutti_mpi_recv(in, n, TUTTI_BYTE, i % 2 ? prev : TUTTI_ANY_SOURCE, i, j->comm, &st) != TUTTI_SUCCESS;
+            j->wrong += tutti_mpi_wait(&r, NULL) != TUTTI_SUCCESS;
+        } else {
+            j->wrong += tutti_mpi_sendrecv(out, n, TUTTI_BYTE, next, i, in, n, TUTTI_BYTE, prev, i, j->comm, &st) != TUTTI_SUCCESS;
+        }
+        j->wrong += st.bytes != n || st.source != prev || !filled(in, n, prev + i);
+    }
+    free(out), free(in);
+    return NULL;
+}
+static void threads(void) {
+    pthread_t t[THREADS];
+    job jobs[THREADS];
+    for (int k = 0; k < THREADS; k++) {
+        jobs[k] = (job){.seed = k};
+        OK(tutti_mpi_comm_dup(W, &jobs[k].comm));
+    }
+    for (int k = 0; k < THREADS; k++) CHECK(pthread_create(t + k, NULL, exchange, jobs + k) == 0);
+    for (int i = 0; i < ROUNDS / 10; i++) {
+        int sum = 0;
+        OK(tutti_mpi_allreduce(&i, &sum, 1, TUTTI_INT32, TUTTI_SUM, W));
+        CHECK(sum == size * i);
+    }
+    for (int k = 0; k < THREADS; k++) {
+        CHECK(pthread_join(t[k], NULL) == 0);
+        CHECK(jobs[k].wrong == 0);
+        OK(tutti_mpi_comm_free(&jobs[k].comm));
+    }
+}
+
 /* A world joined by hand, of this process alone, beside the first one; twice, one after the other. */
 static void worlds(void) {
     for (int turn = 0; turn < 2; turn++) {
@@ -715,6 +765,7 @@ int main(int argc, char **argv) {
     communicators();
     grids();
     windows();
+    threads();
     worlds();
     all[0] = checks, all[1] = wrong;
     if (tutti_mpi_reduce(all, sums, 2, TUTTI_INT32, TUTTI_SUM, 0, W) != TUTTI_SUCCESS) wrong++;
