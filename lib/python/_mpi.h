@@ -20,7 +20,7 @@
 
 /* The functions of libtutti.so that are used. */
 #define FUNCTIONS(X) \
-    X(tutti_error_last) X(tutti_error_class) X(tutti_version) \
+    X(tutti_error_last) X(tutti_errors_are_fatal) X(tutti_mpi_set_error_handler) X(tutti_error_class) X(tutti_version) \
     X(tutti_mpi_init) X(tutti_mpi_finalize) X(tutti_mpi_initialized) X(tutti_mpi_finalized) X(tutti_mpi_abort) \
     X(tutti_mpi_join) X(tutti_mpi_leave) X(tutti_mpi_new_segment) X(tutti_mpi_lost) X(tutti_mpi_revoke) \
     X(tutti_mpi_set_meanwhile) X(tutti_mpi_waiting) X(tutti_mpi_wtime) X(tutti_mpi_wtick) X(tutti_mpi_processor_name) \
@@ -141,6 +141,7 @@ typedef struct {
     PyObject_HEAD
     tutti_comm handle;
     int rank, size; /* -1: not asked yet */
+    int pending;    /* receives of objects that were begun and have no message yet */
 } Comm;
 extern PyTypeObject *Comm_type, *Op_type;
 int comm_shape(Comm *c); /* learns rank and size; -1 with an exception */

@@ -81,6 +81,10 @@ static PyObject *comm_abort(Comm *c, PyObject *args) {
     return done(rc);
 }
 
+static PyObject *comm_fatal(Comm *c, PyObject *on) {
+    return done(lib.tutti_mpi_set_error_handler(c->handle, PyObject_IsTrue(on) ? lib.tutti_errors_are_fatal : NULL, NULL));
+}
+
 static PyObject *comm_waiting(Comm *c, PyObject *Py_UNUSED(none)) {
     int64_t room = 1 << 20;
     char *text = PyMem_Malloc((size_t)room);
@@ -142,6 +146,7 @@ static PyMethodDef comm_methods[] = {
     {"_revoke", (PyCFunction)comm_revoke, METH_NOARGS, NULL},
     {"_lost", (PyCFunction)comm_lost, METH_VARARGS, NULL},
     {"_abort", (PyCFunction)comm_abort, METH_VARARGS, NULL},
+    {"_fatal", (PyCFunction)comm_fatal, METH_O, NULL},
     {"_waiting", (PyCFunction)comm_waiting, METH_NOARGS, NULL},
     {"_tag_ub", (PyCFunction)comm_tag_ub, METH_NOARGS, NULL},
     {"_get_name", (PyCFunction)comm_get_name, METH_NOARGS, NULL},
@@ -157,6 +162,7 @@ static PyGetSetDef comm_getset[] = {
 };
 static PyMemberDef comm_members_[] = {
     {"_handle", T_INT, offsetof(Comm, handle), 0, "the number of the communicator, 0 if it is null"},
+    {"_pending_count", T_INT, offsetof(Comm, pending), 0, "receives of objects that were begun and have no message yet"},
     {NULL, 0, 0, 0, NULL},
 };
 static PyMemberDef datatype_members[] = {

@@ -376,6 +376,8 @@ static PyObject *object_recv(Comm *c, PyObject *const *args, Py_ssize_t n, PyObj
     if (arguments("recv", args, n, kw, names, 4, 0, a) < 0) return NULL;
     int bad = 0, from = int_or(a[1], TUTTI_ANY_SOURCE, &bad), tag = int_or(a[2], TUTTI_ANY_TAG, &bad), code;
     if (bad) return NULL;
+    if (c->pending) /* receives begun before have the first choice */
+        return PyObject_CallMethod((PyObject *)c, "_recv_after", "iiO", from, tag, a[3] ? a[3] : Py_None);
     Room r = {.p = r.buf};
     tutti_status st = {0};
     do {
@@ -456,9 +458,9 @@ static PyObject *object_build(Comm *Py_UNUSED(c), PyObject *args) {
 }
 
 PyMethodDef object_methods[] = {
-    {"_send", FASTCALL(object_send), FAST, "send(obj, dest, tag=0): sends any object that can be pickled."},
-    {"_ssend", FASTCALL(object_ssend), FAST, "ssend(obj, dest, tag=0): send that returns when the receive has begun."},
-    {"_recv", FASTCALL(object_recv), FAST, "recv(buf=None, source=ANY_SOURCE, tag=ANY_TAG, status=None): receives an object; buf is not used."},
+    {"send", FASTCALL(object_send), FAST, "send(obj, dest, tag=0): sends any object that can be pickled."},
+    {"ssend", FASTCALL(object_ssend), FAST, "ssend(obj, dest, tag=0): send that returns when the receive has begun."},
+    {"recv", FASTCALL(object_recv), FAST, "recv(buf=None, source=ANY_SOURCE, tag=ANY_TAG, status=None): receives an object; buf is not used."},
     {"_encode", (PyCFunction)object_encode, METH_O, "Makes an object ready to be sent: (head, parts apart or None, their tag)."},
     {"_decode", (PyCFunction)object_decode, METH_O, "Makes the object of a message."},
     {"_sizes", (PyCFunction)object_sizes, METH_O, "What a head announces: kind, lengths of parts apart or None."},
