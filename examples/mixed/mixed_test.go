@@ -79,6 +79,33 @@ func TestTuttiRun(t *testing.T) {
 			t.Errorf("%v:\n%s", workers, out)
 		}
 	}
+	t.Run("python", func(t *testing.T) { checkPython(t, dir) })
+}
+
+// withNumpy finds a Python that has numpy, or skips.
+func withNumpy(t *testing.T) string {
+	t.Helper()
+	for _, p := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(p, "-c", "import sys, numpy; sys.exit(sys.version_info < (3, 11))").Run() == nil {
+			return p
+		}
+	}
+	t.Skip("no Python 3.11 or later with numpy")
+	return ""
+}
+
+// checkPython runs the job with the driver in Python.
+func checkPython(t *testing.T, dir string) {
+	tree, err := filepath.Abs("../../python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PYTHONPATH", tree)
+	driver := []string{withNumpy(t), "programs/driver.py"}
+	out := run(t, append([]string{dir + "/tutti", "run"}, job(dir, driver, "worker_c", "worker_fortran", "worker_go")...)...)
+	if out != "languages: Python C Fortran Go\n"+answer {
+		t.Errorf("%s", out)
+	}
 }
 
 // The same sources under the launchers of other MPIs, compiled by those.
