@@ -5,6 +5,7 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -70,8 +71,20 @@ func ours(t *testing.T) (dir string) {
 	return dir
 }
 
-func TestTuttiRun(t *testing.T) {
+func TestMixed(t *testing.T) {
 	dir := ours(t)
+	tree, err := filepath.Abs("../../python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PYTHONPATH", tree)
+	t.Run("tutti run", func(t *testing.T) { checkTuttiRun(t, dir) })
+	for name, launch := range map[string][]string{"openmpi": {"mpirun.openmpi", "--oversubscribe"}, "mpich": {"mpirun.mpich"}} {
+		t.Run(name, func(t *testing.T) { checkMpiexec(t, dir, name, launch) })
+	}
+}
+
+func checkTuttiRun(t *testing.T, dir string) {
 	all := []string{"worker_c", "worker_fortran", "worker_go"}
 	for _, workers := range [][]string{all, {"worker_go"}, {"worker_fortran", "worker_c"}, append(all, all...)} {
 		line := append([]string{dir + "/tutti", "run"}, job(dir, []string{dir + "/driver_c"}, workers...)...)
@@ -79,7 +92,7 @@ func TestTuttiRun(t *testing.T) {
 			t.Errorf("%v:\n%s", workers, out)
 		}
 	}
-	t.Run("python", func(t *testing.T) { checkPython(t, dir) })
+	t.Run("python", func(t *testing.T) { checkPython(t, dir, dir+"/tutti", "run") })
 }
 
 // withNumpy finds a Python that has numpy, or skips.
@@ -95,32 +108,28 @@ func withNumpy(t *testing.T) string {
 }
 
 // checkPython runs the job with the driver in Python.
-func checkPython(t *testing.T, dir string) {
-	tree, err := filepath.Abs("../../python")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PYTHONPATH", tree)
+func checkPython(t *testing.T, dir string, launch ...string) {
 	driver := []string{withNumpy(t), "programs/driver.py"}
-	out := run(t, append([]string{dir + "/tutti", "run"}, job(dir, driver, "worker_c", "worker_fortran", "worker_go")...)...)
+	out := run(t, append(launch, job(dir, driver, "worker_c", "worker_fortran", "worker_go")...)...)
 	if out != "languages: Python C Fortran Go\n"+answer {
 		t.Errorf("%s", out)
 	}
 }
 
-// The same sources under the launchers of other MPIs, compiled by those.
-func TestMpiexec(t *testing.T) {
+// checkMpiexec runs the same sources under the launcher of another MPI, C and Fortran compiled by it; Go
+// and Python join its world.
+func checkMpiexec(t *testing.T, dir, name string, launch []string) {
 	t.Setenv("OMPI_ALLOW_RUN_AS_ROOT", "1")
 	t.Setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-	for name, launch := range map[string][]string{"openmpi": {"mpirun.openmpi", "--oversubscribe"}, "mpich": {"mpirun.mpich"}} {
-		t.Run(name, func(t *testing.T) {
-			needs(t, launch[0], "mpicc."+name, "mpif90."+name)
-			dir := t.TempDir()
-			programs(t, dir, "mpicc."+name, "mpif90."+name, nil, nil)
-			out := run(t, append(launch, job(dir, []string{dir + "/driver_c"}, "worker_c", "worker_fortran")...)...)
-			if out != "languages: C C Fortran\n"+answer {
-				t.Errorf("%s", out)
-			}
-		})
+	needs(t, launch[0], "mpicc."+name, "mpif90."+name)
+	theirs := t.TempDir()
+	programs(t, theirs, "mpicc."+name, "mpif90."+name, nil, []string{"-fallow-argument-mismatch", "-w"})
+	if err := os.Symlink(dir+"/worker_go", theirs+"/worker_go"); err != nil {
+		t.Fatal(err)
 	}
+	out := run(t, append(launch, job(theirs, []string{theirs + "/driver_c"}, "worker_c", "worker_fortran", "worker_go")...)...)
+	if out != "languages: C C Fortran Go\n"+answer {
+		t.Errorf("%s", out)
+	}
+	t.Run("python", func(t *testing.T) { checkPython(t, theirs, launch...) })
 }
