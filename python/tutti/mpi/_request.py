@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 from ._error import Error
 from ._load import ext
-from ._types import ANY_SOURCE, ANY_TAG, BOTTOM, DATATYPES, IN_PLACE, UNDEFINED, Datatype
+from ._types import ANY_SOURCE, ANY_TAG, BOTTOM, DATATYPES, IN_PLACE, PROC_NULL, UNDEFINED, Datatype
 
 BYTE = DATATYPES["BYTE"]
 
@@ -335,6 +335,8 @@ class ObjectRecv(Request):
         return self._over
 
     def _fits(self, message: Message) -> bool:
+        if message._source == PROC_NULL:
+            return self._source == PROC_NULL
         return self._source in (ANY_SOURCE, message._source) and self._tag in (ANY_TAG, message._tag)
 
     def _take(self, message: Message) -> None:
