@@ -5,14 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from types import TracebackType
-from typing import Any
 
 from . import rc
 from ._comm import COMM_SELF, COMM_WORLD, Comm, Intracomm
 from ._error import Error
 from ._load import ext
 from ._types import THREAD_MULTIPLE
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
 
 _failed = False  # an uncaught exception ends this process
 _pid = 0  # of the process that joined
@@ -52,8 +55,7 @@ def Finalize() -> None:
     """Leaves the world. Every later call raises an Error of kind "closed"."""
     if Is_initialized() and not Is_finalized():
         ext.finalize()
-        COMM_WORLD.__init__()  # type: ignore[misc]  # its rank and size are not known any more
-        COMM_WORLD._handle = 1
+        COMM_WORLD._known_size = COMM_SELF._known_size = -1
 
 
 def Is_initialized() -> bool:
