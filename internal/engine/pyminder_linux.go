@@ -103,13 +103,24 @@ func (p *pyProcess) attend() {
 const settle = 50 * time.Microsecond
 
 // revoke takes all that has not begun out of the interpreter's hands. The run that is said to have
-// begun may turn out to be dropped: then the interpreter says so.
+// begun may turn out to be dropped: then the interpreter says so. Nothing is given to it until resume.
 func (p *pyProcess) revoke() {
+	p.mu.Lock()
+	p.revoking = true
+	p.mu.Unlock()
 	p.board.generation.Add(1)
 	time.Sleep(settle)
 	begun := p.board.begun.Load()
 	p.mu.Lock()
 	p.queue.recall(begun)
+	p.mu.Unlock()
+}
+
+// resume gives the interpreter what it should have, after revoke or not.
+func (p *pyProcess) resume() {
+	p.mu.Lock()
+	p.revoking = false
+	p.give()
 	p.mu.Unlock()
 }
 
@@ -128,6 +139,7 @@ func (p *pyProcess) holds(ids []tutti.RunID) bool {
 
 // takeBack gives back those of ids that have not begun.
 func (p *pyProcess) takeBack(ids []tutti.RunID) {
+	defer p.resume()
 	if p.holds(ids) {
 		p.revoke()
 	}
@@ -141,13 +153,11 @@ func (p *pyProcess) takeBack(ids []tutti.RunID) {
 	p.speak.Lock()
 	p.sink(GivenBack{back})
 	p.speak.Unlock()
-	p.mu.Lock()
-	p.give()
-	p.mu.Unlock()
 }
 
 // cancel stops a run: one that waits ends here, one in progress is interrupted.
 func (p *pyProcess) cancel(id tutti.RunID, timeout bool) {
+	defer p.resume()
 	ids := []tutti.RunID{id}
 	if p.holds(ids) {
 		p.revoke()
@@ -172,9 +182,6 @@ func (p *pyProcess) cancel(id tutti.RunID, timeout bool) {
 	p.speak.Lock()
 	p.sink(Results{[]wire.Result{res}})
 	p.speak.Unlock()
-	p.mu.Lock()
-	p.give()
-	p.mu.Unlock()
 }
 
 // lookAtRing takes in results that wait behind a longer run: those that were there a moment ago,
@@ -211,6 +218,7 @@ func (p *pyProcess) lasts(serial uint64) bool {
 	p.mu.Unlock()
 	if behind {
 		p.revoke()
+		p.resume()
 	}
 	p.speak.Lock()
 	defer p.speak.Unlock()

@@ -41,21 +41,22 @@ type pyProcess struct {
 	seen   uint64 // how far the ring was filled a moment ago
 	credit credit
 
-	mu      sync.Mutex // guards what follows; taken last, and never held while anything waits
-	queue   pyQueue
-	funcs   map[[32]byte]*pyFunc
-	byCode  map[pyCodeKey]*pyFunc // a way round the hash
-	lastFn  uint32
-	calls   uint64
-	out     []byte // frames that the socket did not take
-	writing bool   // the minder is writing some that came before those
-	asks    []pyAsk
-	ready   bool
-	parked  bool // the minder sleeps until a run is given
-	stop    bool // when the queue is empty the interpreter is told to end
-	hung    bool
-	dead    bool // the shared memory is not mapped any more
-	argRoom []tutti.Arg
+	mu       sync.Mutex // guards what follows; taken last, and never held while anything waits
+	queue    pyQueue
+	funcs    map[[32]byte]*pyFunc
+	byCode   map[pyCodeKey]*pyFunc // a way round the hash
+	lastFn   uint32
+	calls    uint64
+	out      []byte // frames that the socket did not take
+	writing  bool   // the minder is writing some that came before those
+	asks     []pyAsk
+	ready    bool
+	parked   bool // the minder sleeps until a run is given
+	revoking bool // runs are being taken back from the interpreter
+	stop     bool // when the queue is empty the interpreter is told to end
+	hung     bool
+	dead     bool // the shared memory is not mapped any more
+	argRoom  []tutti.Arg
 }
 
 // pyCodeKey is the identity of code in this process's memory.
@@ -185,7 +186,7 @@ func (p *pyProcess) forgetFunctions() {
 
 // give sends what the interpreter should have now; mu is held.
 func (p *pyProcess) give() {
-	if !p.ready || p.dead {
+	if !p.ready || p.dead || p.revoking {
 		return
 	}
 	if runs := p.queue.give(p.board.generation.Load()); len(runs) > 0 {
