@@ -130,7 +130,7 @@ func (p *pyProcess) holds(ids []tutti.RunID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range ids {
-		if r := p.queue.find(id); r != nil && r.Serial > begun {
+		if r := p.queue.find(id); r != nil && r.turn > begun {
 			return true
 		}
 	}
@@ -169,7 +169,7 @@ func (p *pyProcess) cancel(id tutti.RunID, timeout bool) {
 	}
 	if r := p.queue.find(id); r != nil {
 		r.asked, r.timeout = true, timeout
-		p.board.cancel.Store(r.Serial)
+		p.board.cancel.Store(r.turn)
 		p.mu.Unlock()
 		p.signal(unix.SIGINT)
 		return
@@ -200,19 +200,19 @@ func (p *pyProcess) lookAtRing() {
 
 // lasts is called when a run has lasted for longer than a moment. It reports whether there is
 // nothing to look at until it ends.
-func (p *pyProcess) lasts(serial uint64) bool {
+func (p *pyProcess) lasts(turn uint64) bool {
 	p.mu.Lock()
 	r := p.queue.first()
-	if r == nil || r.Serial != serial || p.board.begun.Load() != serial || p.board.ended.Load() >= serial {
+	if r == nil || r.turn != turn || p.board.begun.Load() != turn || p.board.ended.Load() >= turn {
 		p.mu.Unlock()
 		return false
 	}
 	p.parked = true
-	if p.queue.long == serial { // told
+	if p.queue.long == turn { // told
 		p.mu.Unlock()
 		return true
 	}
-	p.queue.long = serial
+	p.queue.long = turn
 	s := wire.RunStart{Run: r.ID, At: time.Now().Add(-startedTicks * tick).UnixNano()}
 	behind := len(p.queue.inside) > 1
 	p.mu.Unlock()
@@ -222,7 +222,7 @@ func (p *pyProcess) lasts(serial uint64) bool {
 	}
 	p.speak.Lock()
 	defer p.speak.Unlock()
-	if p.runOf(serial) == s.Run {
+	if p.runOf(turn) == s.Run {
 		p.sink(Started{s})
 	}
 	return true
@@ -234,9 +234,9 @@ const insistEvery = 50 * time.Millisecond
 
 // insist interrupts the run that was asked to stop and has not noticed. It reports whether there is one.
 func (p *pyProcess) insist() bool {
-	serial := p.board.cancel.Load()
+	turn := p.board.cancel.Load()
 	p.mu.Lock()
-	r := p.queue.serial(serial)
+	r := p.queue.turn(turn)
 	waits := r != nil && r.asked
 	p.mu.Unlock()
 	if waits {
