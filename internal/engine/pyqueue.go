@@ -34,18 +34,6 @@ type pyRun struct {
 	asked, timeout bool // it was asked to stop
 }
 
-// pyFunc is a function as the interpreter knows it.
-type pyFunc struct {
-	number uint32
-	name   string
-	code   []byte
-	sum    [32]byte
-	told   bool          // the interpreter has it
-	took   time.Duration // what a call of it takes, 0 if not known
-	uses   uint64        // when it was last called, in calls
-	calls  int           // on their way
-}
-
 const (
 	// pyMoment is how long what was given to an interpreter ahead of time should last.
 	pyMoment = time.Millisecond
@@ -53,16 +41,6 @@ const (
 	pyMost      = 512
 	pyMostBytes = 256 << 10
 )
-
-// learn takes in how long a call took: at once if it was longer than thought, slowly if shorter.
-func (f *pyFunc) learn(took time.Duration) {
-	took = max(took, 1)
-	if took > f.took {
-		f.took = took
-	} else {
-		f.took -= (f.took - took) / 8
-	}
-}
 
 // give moves the runs to inside that should be sent now, and returns them.
 func (q *pyQueue) give() []pyRun {
