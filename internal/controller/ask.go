@@ -91,26 +91,29 @@ var clientVerbs, agentVerbs map[string]verb
 
 func init() { // not in the declarations: some refer back to the tables
 	clientVerbs = map[string]verb{
-		"cancel":  now((*Controller).askCancel),
-		"drain":   now((*Controller).askDrain),
-		"engines": now(func(c *Controller, _ asker, q wire.WaitEngines) (any, error) { return c.engineRows(q.Program), nil }),
-		"events":  until((*Controller).askEvents),
-		"explain": now((*Controller).askExplain),
-		"forget":  now(func(c *Controller, _ asker, q wire.TaskNames) (any, error) { c.forget(q.Tasks); return nil, nil }),
-		"nodes":   now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
-		"output":  until((*Controller).askOutput),
-		"result":  until((*Controller).askResult),
+		"cancel":       now((*Controller).askCancel),
+		"drain":        now((*Controller).askDrain),
+		"engines":      now(func(c *Controller, _ asker, q wire.WaitEngines) (any, error) { return c.engineRows(q.Program), nil }),
+		"events":       until((*Controller).askEvents),
+		"explain":      now((*Controller).askExplain),
+		"forget":       now(func(c *Controller, _ asker, q wire.TaskNames) (any, error) { c.forget(q.Tasks); return nil, nil }),
+		"more-engines": now((*Controller).askMore),
+		"nodes":        now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
+		"output":       until((*Controller).askOutput),
+		"programs":     now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.programRows(), nil }),
+		"result":       until((*Controller).askResult),
 		"resumed": now(func(c *Controller, s asker, _ nothing) (any, error) {
 			c.restore.clientBack(c, s.client.id)
 			return nil, nil
 		}),
-		"status":       now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.status(), nil }),
-		"stop":         now((*Controller).askStop),
-		"sync":         until((*Controller).askSync),
-		"task":         now((*Controller).askTask),
-		"tasks":        now((*Controller).askTasks),
-		"wait-engines": until((*Controller).askEngines),
-		"want":         now(func(c *Controller, s asker, q wire.Want) (any, error) { c.joinProgram(s.client, q); return nil, nil }),
+		"status":        now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.status(), nil }),
+		"stop":          now((*Controller).askStop),
+		"sync":          until((*Controller).askSync),
+		"task":          now((*Controller).askTask),
+		"tasks":         now((*Controller).askTasks),
+		"wait-engines":  until((*Controller).askEngines),
+		"watch-engines": until((*Controller).askWatch),
+		"want":          now(func(c *Controller, s asker, q wire.Want) (any, error) { c.joinProgram(s.client, q); return nil, nil }),
 	}
 	agentVerbs = map[string]verb{
 		"program": now(func(c *Controller, _ asker, q wire.ProgramSpec) (any, error) { return c.programSpec(q.Name) }),
@@ -128,8 +131,14 @@ func (c *Controller) asked(s asker, m *wire.Ask) {
 	case m.Verb == "blob":
 		c.askBlob(s, m)
 		return
-	case s.client != nil && m.Verb == "stacks":
-		c.askStacks(s, m)
+	case s.client != nil && forAgents[m.Verb] != "":
+		c.askAgent(s, m)
+		return
+	case s.client != nil && (m.Verb == "stop-engine" || m.Verb == "restart-engine"):
+		c.askEnd(s, m)
+		return
+	case s.client != nil && m.Verb == "setup":
+		c.askSetup(s, m)
 		return
 	}
 	v := table[m.Verb]
@@ -165,6 +174,18 @@ func (c *Controller) askEngines(_ asker, q wire.WaitEngines) func() (any, bool, 
 	return func() (any, bool, error) {
 		rows := c.engineRows(q.Program)
 		return rows, len(rows) >= q.N, nil
+	}
+}
+
+// askWatch is answered when the engines have changed. Versions of another life of the controller
+// are others.
+func (c *Controller) askWatch(_ asker, q wire.WatchEngines) func() (any, bool, error) {
+	return func() (any, bool, error) {
+		v := uint64(c.epoch)<<32 + c.changes
+		if v == q.Version {
+			return nil, false, nil
+		}
+		return wire.EngineSet{Version: v, Rows: c.engineRows(q.Program)}, true, nil
 	}
 }
 
@@ -307,26 +328,6 @@ func (c *Controller) askStop(s asker, _ nothing) (any, error) {
 	}
 	go c.cfg.OnStop()
 	return nil, nil
-}
-
-// askStacks passes the question on to the engine's agent.
-func (c *Controller) askStacks(s asker, m *wire.Ask) {
-	q, err := question[wire.EngineName](m.Body)
-	e := c.engines[q.Engine]
-	if err == nil && e == nil {
-		err = tutti.Errorf("read stacks", tutti.NotFound, "there is no engine %d", q.Engine)
-	}
-	var a *agent
-	if err == nil {
-		if a = c.agents[e.node]; a == nil {
-			err = tutti.Errorf("read stacks", tutti.Lost, "the agent of engine %d is away", q.Engine)
-		}
-	}
-	if err != nil {
-		s.answer(m.Seq, nil, err)
-		return
-	}
-	a.ask("stacks", m.Body, func(body []byte, err error) { s.answer(m.Seq, body, err) })
 }
 
 // askBlob passes the question on to the agent of the node that has the blob.

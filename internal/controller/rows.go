@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,12 +20,22 @@ func (c *Controller) engineRows(program string) []wire.EngineRow {
 		}
 		row := wire.EngineRow{
 			Engine: info.Engine, Node: info.Node, Program: e.program, Pid: e.pid, Life: e.life,
-			Running: info.Task, Queued: max(info.Runs-1, 0) + info.Waiting, State: info.State,
+			Running: info.Task, Queued: max(info.Runs-1, 0) + info.Waiting, Waiting: info.Waiting, State: info.State,
+			Ended: c.endedOn.of(info.Engine),
 		}
 		if a := c.agents[e.node]; a != nil {
 			row.Host = a.hello.Host
 		}
 		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (c *Controller) programRows() []wire.ProgramRow {
+	rows := []wire.ProgramRow{}
+	for _, name := range slices.Sorted(maps.Keys(c.programs)) {
+		p := c.programs[name]
+		rows = append(rows, wire.ProgramRow{Spec: p.spec, PerNode: p.perNode, Users: len(p.users)})
 	}
 	return rows
 }
