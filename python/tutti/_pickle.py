@@ -19,6 +19,7 @@ import dis
 import enum
 import functools
 import io
+import itertools
 import linecache
 import marshal
 import pickle
@@ -90,12 +91,13 @@ def _dumps_by_value(
     obj: Any,
     buffer_callback: Optional[Callable[[pickle.PickleBuffer], Any]] = None,
     persistent_id: Optional[Callable[[Any], Any]] = None,
+    inline: bool = False,
 ) -> Tuple[bytes, "_Pickler"]:
     last: Optional[BaseException] = None
     for foreign in (False, True):
         file, buffers = io.BytesIO(), None if buffer_callback is None else _Buffers()
         pickler = (_Pickler if persistent_id is None else _PersistentPickler)(file, 5, buffer_callback=buffers)
-        pickler.prepare(foreign, persistent_id)
+        pickler.prepare(foreign, inline, persistent_id)
         try:
             pickler.dump(obj)
         except RecursionError as error:
@@ -116,7 +118,7 @@ def _travels(obj: Any) -> Optional[BaseException]:
     """Why the object cannot be pickled, or None."""
     for foreign in (False, True):
         pickler = _Pickler(io.BytesIO(), 5)
-        pickler.prepare(foreign, None)
+        pickler.prepare(foreign, True, None)
         try:
             pickler.dump(obj)
             return None
@@ -342,12 +344,13 @@ _STEADY = (
 class _Pickler(pickle.Pickler):
     """The C pickler; `reducer_override` is asked for all but numbers, strings and plain containers."""
 
-    foreign = False
-    carries_code = False
-    steady = True
+    foreign = False  # ask cloudpickle about what we do not know
+    inline = False  # write classes where they stand, not as a definition apart
+    carries_code = False  # what was written cannot go to another version of Python
+    steady = True  # nothing that was met can change without becoming another object
 
-    def prepare(self, foreign: bool, persistent: Optional[Callable[[Any], Any]]) -> None:
-        self.foreign, self.persistent = foreign, persistent
+    def prepare(self, foreign: bool, inline: bool, persistent: Optional[Callable[[Any], Any]]) -> None:
+        self.foreign, self.inline, self.persistent = foreign, inline, persistent
         self.private: Dict[int, Tuple[Names, Names]] = {}
         self.functions: List[Tuple[Any, ...]] = []  # (function, code, defaults, kwdefaults)
         self.cells: List[Tuple[Any, Any]] = []
@@ -450,18 +453,25 @@ class _Pickler(pickle.Pickler):
         if not cls.__flags__ & _HEAPTYPE:
             name = _NAMED_IN_TYPES.get(cls)  # such as "function", which builtins does not name
             return NotImplemented if name is None else (_rebuild.attribute, ("types", name))
-        if _rebuild.is_foreign(cls) and cls not in _being_defined:
-            return _rebuild.class_from, (_rebuild.token_of(cls), _definition(cls))
+        self.carries_code = True
+        if not self.inline:
+            definition = _definition(cls)
+            if definition is not None:
+                return _rebuild.class_from, definition
         if type(cls) is type(enum.Enum) or issubclass(cls, enum.Enum):
             return self.reduce_enum(cls)
         attributes, body = _class_parts(cls)
-        for name, value in vars(cls).items():
-            if not (name.startswith("__") and name.endswith("__")):
-                self.watch(value.__func__ if isinstance(value, (staticmethod, classmethod)) else value)
-            self.names.append((vars(cls), name, value))
+        self.watch_class(cls)
         args = (_rebuild.token_of(cls), type(cls), cls.__name__, _bases(cls), body)
         state = (_version(cls), attributes, _registered(cls), {})
         return _rebuild.make_class, args, state, None, None, _rebuild.fill_class
+
+    def watch_class(self, cls: type) -> None:
+        """Note the attributes of a class. Those with two underscores are Python's and change only as a whole."""
+        for name, value in vars(cls).items():
+            if not (name.startswith("__") and name.endswith("__")) and type(value).__module__ not in ("_abc", "functools"):
+                self.watch(value.__func__ if isinstance(value, (staticmethod, classmethod)) else value)
+            self.names.append((vars(cls), name, value))
 
     def reduce_enum(self, cls: Any) -> Reduced:
         members = {name: member.value for name, member in cls.__members__.items()}
@@ -475,7 +485,9 @@ class _Pickler(pickle.Pickler):
         own = {name: _member_state(member) for name, member in cls.__members__.items()}
         args = (_rebuild.token_of(cls), type(cls), cls.__name__, cls.__bases__, members, body)
         state = (_version(cls), attributes, (), {name: held for name, held in own.items() if held})
-        self.steady = False
+        for name, value in members.items():
+            self.names.append((cls.__members__, name, cls.__members__[name]))
+            self.watch(value)
         return _rebuild.make_enum, args, state, None, None, _rebuild.fill_class
 
     # The rest.
@@ -656,40 +668,24 @@ def _version(cls: type) -> int:
     return held[0]
 
 
-_definitions: "weakref.WeakKeyDictionary[type, bytes]" = weakref.WeakKeyDictionary()
-_being_defined: Set[type] = set()
-
-
-def _definition(cls: type) -> bytes:
-    """The pickle of a class that came by value: opened only where the class is not known."""
-    data = _definitions.get(cls)
-    if data is None:
-        _being_defined.add(cls)
-        try:
-            data = _dumps_by_value(cls)[0]
-        finally:
-            _being_defined.discard(cls)
-        _definitions[cls] = data
-    return data
-
-
 def _describe(obj: Any) -> str:
     name = getattr(obj, "__qualname__", None)
     return name if isinstance(name, str) else "an object of type " + type(obj).__qualname__
 
 
 # ---------------------------------------------------------------------------------------------
-# Functions of tasks
+# What is written once and sent often
 
 
 class _Sent:
-    """The bytes of a function, and all that must be as it was for them to be good."""
+    """The bytes of a function or class, and all that must be as it was for them to be good."""
 
-    __slots__ = ("function", "data", "functions", "cells", "names")
+    __slots__ = ("object", "data", "functions", "cells", "names", "definition")
 
-    def __init__(self, f: Any, data: bytes, pickler: _Pickler) -> None:
-        self.function, self.data = f, data
+    def __init__(self, obj: Any, data: bytes, pickler: _Pickler) -> None:
+        self.object, self.data = obj, data
         self.functions, self.cells, self.names = pickler.functions, pickler.cells, pickler.names
+        self.definition: Optional[Tuple[str, int, bytes]] = None
 
     def is_good(self) -> bool:
         for f, code, defaults, kwdefaults in self.functions:
@@ -708,7 +704,15 @@ class _Sent:
 
 
 _sent: Dict[int, _Sent] = {}  # by the id of the function, oldest first
+_defined: Dict[int, _Sent] = {}  # the same of classes
 _SENT_KEPT = 256
+
+
+def _keep(kept: Dict[int, _Sent], sent: _Sent) -> None:
+    kept.pop(id(sent.object), None)
+    while len(kept) >= _SENT_KEPT:
+        kept.pop(next(iter(kept)), None)
+    kept[id(sent.object)] = sent
 
 
 def dumps_function(f: Callable[..., Any]) -> bytes:
@@ -718,12 +722,31 @@ def dumps_function(f: Callable[..., Any]) -> bytes:
     have changed inside, the same bytes object is returned, within a microsecond.
     """
     sent = _sent.get(id(f))
-    if sent is not None and sent.function is f and sent.is_good():
+    if sent is not None and sent.object is f and sent.is_good():
         return sent.data
-    data, pickler = _dumps_by_value(f)
+    data, pickler = _dumps_by_value(f, inline=True)
     if pickler.steady:
-        _sent.pop(id(f), None)
-        while len(_sent) >= _SENT_KEPT:
-            _sent.pop(next(iter(_sent)), None)
-        _sent[id(f)] = _Sent(f, data, pickler)
+        _keep(_sent, _Sent(f, data, pickler))
     return data
+
+
+_serials = itertools.count(1)
+
+
+def _definition(cls: type) -> Optional[Tuple[str, int, bytes]]:
+    """What `_rebuild.class_from` takes for this class; None where it must be written with what surrounds it.
+
+    Receivers that have the class in this edition do not open the definition: so an instance costs little
+    more than one of an importable class.
+    """
+    sent = _defined.get(id(cls))
+    if sent is not None and sent.object is cls and (_rebuild.is_foreign(cls) or sent.is_good()):
+        return sent.definition
+    data, pickler = _dumps_by_value(cls, inline=True)
+    sent = _Sent(cls, data, pickler)
+    if _rebuild.is_foreign(cls):  # where it is known, it is known better than here
+        sent.definition = (_rebuild.token_of(cls), 0, data)
+    elif pickler.steady and all(value is cls for _, value in pickler.cells):
+        sent.definition = (_rebuild.token_of(cls), next(_serials), data)
+    _keep(_defined, sent)
+    return sent.definition

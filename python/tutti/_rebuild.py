@@ -18,6 +18,7 @@ import functools
 import importlib
 import linecache
 import marshal
+import pickle
 import sys
 import threading
 import types
@@ -287,11 +288,16 @@ def fill_class(cls: type, state: Tuple[int, Names, Tuple[type, ...], Names]) -> 
         cls[name].__dict__.update(held)  # type: ignore[index]
 
 
-def class_from(token: str, definition: bytes) -> type:
-    """The class of that token, else the one that the definition (a pickle) makes."""
-    known = _classes.get(token)
-    if known is not None:
-        return known
-    import pickle
+_editions: Dict[str, int] = {}  # of definitions that were opened here, by token
 
+
+def class_from(token: str, edition: int, definition: bytes) -> type:
+    """The class of that token; its definition (a pickle) is opened where it is new.
+
+    Editions of one class rise; 0 is for a process that has the class from somebody else.
+    """
+    known = _classes.get(token)
+    if known is not None and (known not in _versions or edition <= _editions.get(token, 0)):
+        return known
+    _editions[token] = edition
     return pickle.loads(definition)
