@@ -52,7 +52,7 @@ var floorPlan = map[string]string{
 	"cluster": "tutti internal/wire internal/blob provider internal/controller internal/agent internal/engine",
 	// floor 6
 	"cluster/clustertest": "tutti internal/wire internal/blob cluster flow internal/controller internal/agent internal/engine",
-	"internal/gateway":    "tutti internal/wire internal/blob cluster flow",
+	"internal/gateway":    "tutti internal/wire internal/blob internal/engine cluster",
 	// the roof: anything below, and public packages only
 	"cmd/tutti":  "*",
 	"bench":      "*",

@@ -133,15 +133,11 @@ func (c *Client) Task(ctx context.Context, id tutti.TaskID) (row TaskRow, err er
 // Outcome waits until a task of anybody has ended, and says how. Its error is the task's, or,
 // with a zero outcome, that of the question: Expired where the task is not kept any more.
 func (c *Client) Outcome(ctx context.Context, id tutti.TaskID) (tutti.Outcome, error) {
-	var data []byte
-	if err := c.ask(ctx, "result", wire.TaskName{Task: id}, &data); err != nil {
+	o, err := c.RawOutcome(ctx, id)
+	if err != nil {
 		return tutti.Outcome{}, err
 	}
-	var o wire.Outcome
-	if _, err := o.UnmarshalMsg(data); err != nil {
-		return tutti.Outcome{}, tutti.E("read result", tutti.Corrupt, err)
-	}
-	out := outcomeOf(id, &o)
+	out := outcomeOf(id, o)
 	return out, out.Err
 }
 
@@ -176,4 +172,22 @@ func (c *Client) CopyOutput(ctx context.Context, w io.Writer, id tutti.TaskID, s
 			return nil
 		}
 	}
+}
+
+// ForgetTasks gives up the results of tasks, of whichever client.
+func (c *Client) ForgetTasks(ctx context.Context, ids ...tutti.TaskID) error {
+	return c.ask(ctx, "forget", wire.TaskNames{Tasks: ids}, nil)
+}
+
+// ReadOutput reads a part of what a task has printed. q bounds it.
+func (c *Client) ReadOutput(ctx context.Context, q wire.ReadOutput) (p wire.OutputPart, err error) {
+	err = c.ask(ctx, "output", q, &p)
+	return p, err
+}
+
+// ReadEvents gives at most so many events from number since on (0: from now on), and waits until
+// there is one.
+func (c *Client) ReadEvents(ctx context.Context, since uint64, most int) (evs []tutti.Event, err error) {
+	err = c.ask(ctx, "events", wire.ReadEvents{Since: since, Most: most}, &evs)
+	return evs, err
 }

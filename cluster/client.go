@@ -43,7 +43,7 @@ type question struct {
 // join opens the first link and starts to keep it.
 func (c *Client) join(ctx context.Context) error {
 	c.box.init()
-	c.box.returns = c.door.Again
+	c.box.returns, c.box.keep = c.door.Again, c.door.Keep
 	c.asks = map[uint64]*question{}
 	c.quit, c.done = make(chan struct{}), make(chan struct{})
 	link, err := c.connect(ctx)
@@ -219,6 +219,7 @@ func (c *Client) receive(m wire.Message) error {
 			return err
 		}
 		c.box.ended(o.Ends, func(cl *call, o *wire.Outcome) { cl.end(o) })
+		c.heard()
 	case wire.KindThrottle:
 		var t wire.Throttle
 		if err := wire.Unpack(m, &t); err != nil {
@@ -230,7 +231,30 @@ func (c *Client) receive(m wire.Message) error {
 		if err := wire.Unpack(m, &n); err != nil {
 			return err
 		}
-		c.warn("task " + n.Task.String() + ": " + n.Text)
+		if ear := c.door.Ear; ear != nil {
+			ear.Notice(n.Task, n.Text)
+			ear.Heard()
+		} else {
+			c.warn("task " + n.Task.String() + ": " + n.Text)
+		}
+	case wire.KindOutput:
+		var o wire.Output
+		if err := wire.Unpack(m, &o); err != nil {
+			return err
+		}
+		if ear := c.door.Ear; ear != nil {
+			ear.Output(&o)
+			ear.Heard()
+		}
+	case wire.KindDisplay:
+		var d wire.Display
+		if err := wire.Unpack(m, &d); err != nil {
+			return err
+		}
+		if ear := c.door.Ear; ear != nil {
+			ear.Display(&d)
+			ear.Heard()
+		}
 	case wire.KindAnswer:
 		a := new(wire.Answer)
 		if err := wire.Unpack(m, a); err != nil {
@@ -241,6 +265,13 @@ func (c *Client) receive(m wire.Message) error {
 		return tutti.Errorf("use cluster", tutti.Corrupt, "message of unknown kind %d", m.Kind)
 	}
 	return nil
+}
+
+// heard tells the ear, if there is one, that a message has been dealt with.
+func (c *Client) heard() {
+	if ear := c.door.Ear; ear != nil {
+		ear.Heard()
+	}
 }
 
 // tell sends a message, waiting for the link's window.

@@ -32,7 +32,7 @@ func dial(ctx context.Context, name string, s *tutti.Settings) (*Client, error) 
 	d.Keep, _ = s.Get(keepKey{}).(bool)
 	data := &plane{}
 	var ends ending
-	if space, err := p.localBlobs(); err == nil {
+	if space, _, err := p.LocalBlobs(); err == nil {
 		data.space = space
 		ends.add(func() { space.Close() })
 	}
@@ -58,13 +58,15 @@ func (p *Profile) Door() (Door, error) {
 	return Door{Network: network, Addr: addr, Again: true}, err
 }
 
-// localBlobs connects to the blob store of the agent on this host.
-func (p *Profile) localBlobs() (*blob.Local, error) {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: p.AgentSocket(), Net: "unix"})
+// LocalBlobs connects to the blob store of the agent on this host, and says at which socket others
+// find it. Kind NotFound where there is no agent.
+func (p *Profile) LocalBlobs() (store *blob.Local, socket string, err error) {
+	socket = p.AgentSocket()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
-		return nil, tutti.E("join cluster", tutti.KindOf(err), err)
+		return nil, "", tutti.E("join cluster", tutti.KindOf(err), err)
 	}
-	return blob.Connect(conn), nil
+	return blob.Connect(conn), socket, nil
 }
 
 // ownProgram describes this program's binary: by the hash of its content, where it lies, and, for

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -63,6 +64,8 @@ type Door struct {
 	Space   blob.Space // the blob store of the client's node; nil: inside messages
 	Watch   bool       // only ask questions
 	Keep    bool       // tasks go on when the client leaves
+	Name    string     // what people see of the client; "": the program's name and process
+	Ear     Ear        // hears what tasks print, and warnings; nil: nobody does, and Warn
 	Warn    func(string)
 }
 
@@ -75,7 +78,7 @@ func Join(ctx context.Context, d Door) (*Client, error) {
 	if c.data == nil {
 		c.data = &plane{space: d.Space, c: c}
 	}
-	c.hello = wire.ClientHello{Program: c.program, Name: programName(), Version: tutti.Release, Watch: d.Watch, Keep: d.Keep}
+	c.hello = wire.ClientHello{Program: c.program, Name: cmp.Or(d.Name, programName()), Version: tutti.Release, Watch: d.Watch, Keep: d.Keep}
 	if err := c.join(ctx); err != nil {
 		return nil, err
 	}

@@ -47,6 +47,7 @@ type outbox struct {
 	kept    map[uint64]*call // tasks that have, and may have to be sent again
 	life    uint32           // counts the controllers that this client has come to
 	returns bool             // a controller that has died may come back
+	keep    bool             // tasks go on after the end, and what their arguments lie in stays
 	client  tutti.ClientID
 	last    uint64 // number of the newest task
 	forgets []tutti.TaskID
@@ -291,7 +292,7 @@ func (o *outbox) close(err error) {
 	}
 	var frees []func()
 	for _, c := range slices.Concat(slices.Collect(maps.Values(o.kept)), open) {
-		if c != nil && c.free != nil {
+		if c != nil && c.free != nil && !o.keep {
 			frees = append(frees, c.free)
 		}
 	}

@@ -30,10 +30,14 @@ func (c *Client) fill(ctx context.Context, cl *call, t *tutti.Task) error {
 	cl.msg.Args, err = wire.PackArgs(nil, args)
 	cl.msg.Deps, cl.msg.After, cl.msg.Follow = t.Deps, t.After, t.Follow
 	if n := len(cl.msg.Args); err == nil && n > mostInside {
-		err = tutti.Errorf("submit", tutti.Invalid, "arguments of %s do not fit into a message, and this host has no blob store of the cluster", tutti.FormatBytes(int64(n))).
-			WithHint("run an agent on this host: `tutti agent`")
+		err = tooLarge(n)
 	}
 	return err
+}
+
+func tooLarge(n int) error {
+	return tutti.Errorf("submit", tutti.Invalid, "arguments of %s do not fit into a message, and this host has no blob store of the cluster", tutti.FormatBytes(int64(n))).
+		WithHint("run an agent on this host: `tutti agent`")
 }
 
 // mostInside is how much of arguments travels inside a message, with room for all else that the

@@ -200,3 +200,16 @@ func (c *Client) Stacks(ctx context.Context, id tutti.EngineID) (string, error) 
 	err := c.ask(ctx, "stacks", wire.EngineName{Engine: id}, &text)
 	return string(text), err
 }
+
+// WatchEngines gives the engines of a program ("" for any) as soon as they are others than in the
+// version that the caller knows; 0 gives them at once.
+func (c *Client) WatchEngines(ctx context.Context, program string, version uint64) (set wire.EngineSet, err error) {
+	err = c.ask(ctx, "watch-engines", wire.WatchEngines{Program: program, Version: version}, &set)
+	return set, err
+}
+
+// Programs lists the kinds of engines that clients of the cluster have brought, by name.
+func (c *Client) Programs(ctx context.Context) (rows []wire.ProgramRow, err error) {
+	err = c.ask(ctx, "programs", nil, &rows)
+	return rows, err
+}

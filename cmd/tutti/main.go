@@ -54,6 +54,8 @@ type verbs struct {
 	Events  eventsVerb  `cmd:"" group:"trouble" help:"Show what happens in a cluster, as it happens."`
 	Clean   cleanVerb   `cmd:"" group:"trouble" help:"Find and remove what crashes have left behind."`
 	Version versionVerb `cmd:"" group:"trouble" help:"Show the version."`
+
+	Gateway gatewayVerb `cmd:"" group:"python" hidden:"" help:"Speak for Python programs: what the Python package starts."`
 }
 
 // groups are the headings of the list of verbs.
@@ -61,6 +63,7 @@ var groups = []kong.Group{
 	{Key: "clusters", Title: "Clusters:"},
 	{Key: "work", Title: "Work:"},
 	{Key: "trouble", Title: "When something is wrong:"},
+	{Key: "python", Title: "Python:"},
 }
 
 // guide is what `tutti` alone prints.
@@ -122,6 +125,8 @@ const (
 )
 
 func main() {
+	os.Unsetenv("TUTTI_ENGINE") // this may be a child of an engine, but is never one itself
+	cluster.Init()              // it may be the guard of one's children
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

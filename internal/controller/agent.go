@@ -168,6 +168,7 @@ func (c *Controller) nodeUp(a *agent) {
 	}
 	for _, e := range h.Engines {
 		c.engines[e.Engine] = &engine{id: e.Engine, life: e.Life, node: a.node, program: e.Program, pid: e.Pid, up: true}
+		c.changes++
 		up.Engines = append(up.Engines, sched.EngineUp{Engine: e.Engine, Life: e.Life, Node: a.node, Program: e.Program})
 		if c.programs[e.Program] == nil {
 			c.programs[e.Program] = &program{spec: wire.ProgramSpec{Name: e.Program}}
@@ -199,6 +200,7 @@ func (c *Controller) nodeLost(a *agent, why string) {
 	for _, e := range c.engines {
 		if e.node == a.node {
 			delete(c.engines, e.id)
+			c.changes++
 		}
 	}
 	c.publish(tutti.Event{Kind: tutti.NodeLost, Engine: tutti.NoEngine, Node: a.node, Text: why})
@@ -250,6 +252,7 @@ func (c *Controller) takeResult(a *agent, r *wire.Result) {
 // engineUp notes an engine that is ready.
 func (c *Controller) engineUp(a *agent, m *wire.EngineUp) {
 	c.engines[m.Engine] = &engine{id: m.Engine, life: m.Life, node: a.node, program: m.Program, pid: m.Pid, up: true}
+	c.changes++
 	c.publish(tutti.Event{Kind: tutti.EngineJoined, Engine: m.Engine, Node: a.node, Text: m.Program})
 	c.step(sched.EngineUp{Engine: m.Engine, Life: m.Life, Node: a.node, Program: m.Program})
 }
@@ -258,6 +261,7 @@ func (c *Controller) engineUp(a *agent, m *wire.EngineUp) {
 func (c *Controller) engineDown(a *agent, m *wire.EngineDown) {
 	if e := c.engines[m.Engine]; e != nil && e.life == m.Life && e.node == a.node {
 		delete(c.engines, m.Engine)
+		c.changes++
 		c.publish(tutti.Event{Kind: tutti.EngineLost, Engine: m.Engine, Node: a.node, Text: m.Why})
 	}
 	c.step(sched.EngineDown{Engine: m.Engine, Life: m.Life, Why: m.Why})

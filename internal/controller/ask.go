@@ -91,26 +91,28 @@ var clientVerbs, agentVerbs map[string]verb
 
 func init() { // not in the declarations: some refer back to the tables
 	clientVerbs = map[string]verb{
-		"cancel":  now((*Controller).askCancel),
-		"drain":   now((*Controller).askDrain),
-		"engines": now(func(c *Controller, _ asker, q wire.WaitEngines) (any, error) { return c.engineRows(q.Program), nil }),
-		"events":  until((*Controller).askEvents),
-		"explain": now((*Controller).askExplain),
-		"forget":  now(func(c *Controller, _ asker, q wire.TaskNames) (any, error) { c.forget(q.Tasks); return nil, nil }),
-		"nodes":   now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
-		"output":  until((*Controller).askOutput),
-		"result":  until((*Controller).askResult),
+		"cancel":   now((*Controller).askCancel),
+		"drain":    now((*Controller).askDrain),
+		"engines":  now(func(c *Controller, _ asker, q wire.WaitEngines) (any, error) { return c.engineRows(q.Program), nil }),
+		"events":   until((*Controller).askEvents),
+		"explain":  now((*Controller).askExplain),
+		"forget":   now(func(c *Controller, _ asker, q wire.TaskNames) (any, error) { c.forget(q.Tasks); return nil, nil }),
+		"nodes":    now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
+		"output":   until((*Controller).askOutput),
+		"programs": now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.programRows(), nil }),
+		"result":   until((*Controller).askResult),
 		"resumed": now(func(c *Controller, s asker, _ nothing) (any, error) {
 			c.restore.clientBack(c, s.client.id)
 			return nil, nil
 		}),
-		"status":       now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.status(), nil }),
-		"stop":         now((*Controller).askStop),
-		"sync":         until((*Controller).askSync),
-		"task":         now((*Controller).askTask),
-		"tasks":        now((*Controller).askTasks),
-		"wait-engines": until((*Controller).askEngines),
-		"want":         now(func(c *Controller, s asker, q wire.Want) (any, error) { c.joinProgram(s.client, q); return nil, nil }),
+		"status":        now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.status(), nil }),
+		"stop":          now((*Controller).askStop),
+		"sync":          until((*Controller).askSync),
+		"task":          now((*Controller).askTask),
+		"tasks":         now((*Controller).askTasks),
+		"wait-engines":  until((*Controller).askEngines),
+		"watch-engines": until((*Controller).askWatch),
+		"want":          now(func(c *Controller, s asker, q wire.Want) (any, error) { c.joinProgram(s.client, q); return nil, nil }),
 	}
 	agentVerbs = map[string]verb{
 		"program": now(func(c *Controller, _ asker, q wire.ProgramSpec) (any, error) { return c.programSpec(q.Name) }),
@@ -165,6 +167,18 @@ func (c *Controller) askEngines(_ asker, q wire.WaitEngines) func() (any, bool, 
 	return func() (any, bool, error) {
 		rows := c.engineRows(q.Program)
 		return rows, len(rows) >= q.N, nil
+	}
+}
+
+// askWatch is answered when the engines have changed. Versions of another life of the controller
+// are others.
+func (c *Controller) askWatch(_ asker, q wire.WatchEngines) func() (any, bool, error) {
+	return func() (any, bool, error) {
+		v := uint64(c.epoch)<<32 + c.changes
+		if v == q.Version {
+			return nil, false, nil
+		}
+		return wire.EngineSet{Version: v, Rows: c.engineRows(q.Program)}, true, nil
 	}
 }
 

@@ -83,6 +83,7 @@ type Controller struct {
 	restore  restoring
 	waits    []*wait // questions that are answered when something holds
 	engines  map[tutti.EngineID]*engine
+	changes  uint64    // how often engines have come or gone
 	dirtyC   []*client // with something in the outbox
 	dirtyA   []*agent
 	timer    *time.Timer

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +26,15 @@ func (c *Controller) engineRows(program string) []wire.EngineRow {
 			row.Host = a.hello.Host
 		}
 		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (c *Controller) programRows() []wire.ProgramRow {
+	rows := []wire.ProgramRow{}
+	for _, name := range slices.Sorted(maps.Keys(c.programs)) {
+		p := c.programs[name]
+		rows = append(rows, wire.ProgramRow{Spec: p.spec, PerNode: p.perNode, Users: len(p.users)})
 	}
 	return rows
 }

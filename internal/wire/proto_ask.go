@@ -35,6 +35,27 @@ type EngineRow struct {
 	State   string         `cbor:"state" json:"state"`
 }
 
+// WatchEngines asks for the engines of a program as soon as they are others than in the version
+// that the asker knows ("watch-engines", answered by [EngineSet]). Versions mean nothing but that
+// they differ.
+type WatchEngines struct {
+	Program string `cbor:"program"` // "" for any
+	Version uint64 `cbor:"version"` // 0: at once
+}
+
+// EngineSet is the engines at a moment.
+type EngineSet struct {
+	Version uint64      `cbor:"version"`
+	Rows    []EngineRow `cbor:"rows"`
+}
+
+// ProgramRow describes a kind of engine that somebody wants, or that is kept ("programs").
+type ProgramRow struct {
+	Spec    ProgramSpec `cbor:"spec"`
+	PerNode int         `cbor:"per_node"`
+	Users   int         `cbor:"users"` // clients that want it
+}
+
 // NodeRow describes a node ("nodes").
 type NodeRow struct {
 	Node    tutti.NodeID    `cbor:"node" json:"node"`

@@ -20,6 +20,20 @@ type Unix struct{}
 // Listen makes the socket. A socket file that a crash left behind is replaced; one where somebody
 // accepts is an error of kind Exists. Others: Invalid (path too long), Denied (folder open to others).
 func (Unix) Listen(ctx context.Context, addr string) (Listener, error) {
+	ln, err := ListenUnix(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	wrap := func(c net.Conn) Conn {
+		id := Identity{Network: "unix", Addr: addr, UID: -1}
+		return newStream(c, c, true, id, func() (Identity, error) { return sameUser(c, id) })
+	}
+	return &streamListener{ln: ln, addr: addr, wrap: wrap}, nil
+}
+
+// ListenUnix makes a socket for this user alone, as [Unix] does, for what is not a link. Who
+// accepts checks with [SameUser] who has come.
+func ListenUnix(ctx context.Context, addr string) (*net.UnixListener, error) {
 	if err := checkPath("listen", addr); err != nil {
 		return nil, err
 	}
@@ -47,11 +61,13 @@ func (Unix) Listen(ctx context.Context, addr string) (Listener, error) {
 		ln.Close()
 		return nil, tutti.E("listen", tutti.KindOf(err), err)
 	}
-	wrap := func(c net.Conn) Conn {
-		id := Identity{Network: "unix", Addr: addr, UID: -1}
-		return newStream(c, c, true, id, func() (Identity, error) { return sameUser(c, id) })
-	}
-	return &streamListener{ln: ln.(*net.UnixListener), addr: addr, wrap: wrap}, nil
+	return ln.(*net.UnixListener), nil
+}
+
+// SameUser reports a peer that runs as another user than we do, as an error of kind Denied.
+func SameUser(c *net.UnixConn) error {
+	_, err := sameUser(c, Identity{Network: "unix", Addr: c.LocalAddr().String()})
+	return err
 }
 
 // Dial connects to the socket. Nobody there: kind NotFound; another user's: Denied.
