@@ -26,7 +26,7 @@ import weakref
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from .errors import EngineError, KernelError
+from .errors import KernelError
 
 __all__ = [
     "Cluster",
@@ -91,9 +91,10 @@ def runtime_folder() -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(base) / "tutti" if base and len(base) < 50 else Path(tempfile.gettempdir()) / ("tutti-%d" % os.getuid())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    held = folder.stat()
-    if held.st_uid != os.getuid() or held.st_mode & 0o077:
-        raise LauncherError("the folder %s must belong to you and be closed to others (chmod 700)" % folder)
+    if folder.stat().st_uid != os.getuid():
+        raise LauncherError("the folder %s belongs to somebody else: set XDG_RUNTIME_DIR to one of yours" % folder)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
     return folder
 
 
@@ -159,7 +160,7 @@ class ControllerLauncher:
             self._process.kill()
             self._process.wait()
             self.state = "after"
-            raise LauncherError(_why(said, self.get_output()))
+            raise LauncherError(_why(said, self.get_output(remove=True)))
         self.socket, self.pid, self.cluster = said["socket"], said["pid"], said.get("cluster", "")
         self.state, self.identifier = "running", str(self.pid)
 
@@ -222,7 +223,7 @@ class ControllerLauncher:
             self._ended()
             return
         pause = 0.005
-        while self.poll() == "running":  # started by another process: its end is not ours to wait for
+        while self.poll() == "running":  # started by another process: nobody tells us of its end
             if end is not None and time.monotonic() > end:
                 raise TimeoutError("process %d still runs" % self.pid)
             time.sleep(pause)
@@ -450,7 +451,6 @@ class Cluster:
         self._line: Optional[Any] = None
         self._client: Optional[Any] = None
         self._owner = os.getpid()
-        self._wanted_controller = False
 
     def __repr__(self) -> str:
         fields = ["cluster_id=%r" % self.cluster_id]
@@ -506,8 +506,7 @@ class Cluster:
         """Start the gateway, which starts n engines for its first client: the connection of `_ask`."""
         log = str(Path(self.profile_dir) / ("cluster-%s.log" % self.cluster_id))
         Path(self.profile_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
-        linger = "2" if self.shutdown_atexit else "-1"
-        args = ["--python", self.python, "--linger", linger] + self.controller_args
+        args = ["--python=" + self.python, "--linger=%d" % (2 if self.shutdown_atexit else -1)] + self.controller_args
         self.controller = ControllerLauncher(args, log)
         self.controller.start(_cores() if n is None else n, self.engine_timeout)
         _live.add(self)
@@ -530,8 +529,10 @@ class Cluster:
             ids: List[int] = list(range(count))
             self._ask("engines")  # its greeting makes the gateway start them
         else:
-            answer = self._ask("start_engines", n=count)
-            ids = list(answer.get("ids") or [])
+            before = set(self._engine_ids())
+            self._ask("start_engines", n=count)
+            have = self._ask("wait_engines", self.engine_timeout, n=len(before) + count)["ids"]
+            ids = [i for i in have if i not in before]
         self.engines[name] = EngineSetLauncher(self, ids, count)
         self._write_cluster_file()
         return name

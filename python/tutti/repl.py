@@ -110,14 +110,16 @@ class Session:
 
     def _interrupt(self, run: "_Run", hard: bool) -> None:
         left = {r: cell for r, cell in run.cells.items() if cell.end is None}
-        if not hard:
-            try:
-                for r in left:
-                    self.link.ask_later("signal", engine=self.ids[r], sig=2)
-                return
-            except IPythonError:
-                pass
-        self.link.numbers(_gateway.CANCEL, [cell.n for cell in left.values()])
+        if hard:
+            self.link.numbers(_gateway.CANCEL, [cell.n for cell in left.values()])
+            return
+        for r, cell in left.items():
+
+            def then(answer: Any, cell: Any = cell) -> None:
+                if not answer.ok:  # it cannot be signalled: it is stopped
+                    self.link.numbers(_gateway.CANCEL, [cell.n])
+
+            self.link.ask_later("signal", then, engine=self.ids[r], sig="SIGINT")
 
     def _attend(self, run: "_Run", folder: _fold.Folder) -> None:
         """Show what comes, until the end."""
@@ -372,7 +374,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     cluster: Optional[Cluster] = None
     try:
         if options.cluster:
-            launcher = ControllerLauncher(["--linger", "2"], joins=options.cluster)
+            launcher = ControllerLauncher(["--linger=2"], joins=options.cluster)
             launcher.start(options.n or 0)
             socket = launcher.socket
         else:
