@@ -26,7 +26,7 @@ type Config struct {
 	Has       tutti.Resources // [each amount that is 0 is found out: see Resources]
 	GPUs      []string        // names of accelerators [found out], as CUDA_VISIBLE_DEVICES has them
 
-	Runtimes engine.Table     // [Go binaries]
+	Runtimes engine.Table     // Go binaries and Python interpreters, where nil
 	Commands engine.Commander // [this machine's]
 	Env      []string         // on top of this process's, for engines
 	Cache    string           // folder for programs that came over the network [a temporary one]
@@ -66,7 +66,7 @@ func (c *Config) fill() error {
 		c.Version = tutti.Release
 	}
 	if c.Runtimes == nil {
-		c.Runtimes = engine.Table{"go:": engine.Go{}}
+		c.Runtimes = engine.Table{"go:": engine.Go{}, "python:": &engine.Python{}}
 	}
 	if c.Commands == nil {
 		c.Commands = engine.Commands{}

@@ -348,7 +348,7 @@ func (e *engineState) hand(r *run) engine.Run {
 	e.bytes += size
 	r.state = sent
 	x := engine.Run{
-		ID: r.id, Serial: e.serial, Func: r.work.Func, Args: r.args, Deps: r.deps,
+		ID: r.id, Serial: e.serial, Func: r.work.Func, Code: r.work.Code, Args: r.args, Deps: r.deps,
 		GPUs: e.a.gpus.of(r.grant), Threads: r.threads(),
 	}
 	if r.gang != nil {

@@ -13,10 +13,12 @@ type ends struct {
 	stdout, stderr *os.File      // the reading ends: ours, and the engine's too
 	crash          *os.File      // ours
 	board          *board
+	shared         []byte     // the memory that the board is the beginning of
 	theirs         []*os.File // in the order of the descriptors, from 0
 }
 
-func newEnds(s Spec) (e *ends, err error) {
+// newEnds makes them, with so many bytes of memory that both sides map.
+func newEnds(s Spec, shared int) (e *ends, err error) {
 	e = &ends{}
 	defer func() {
 		if err != nil {
@@ -52,9 +54,10 @@ func newEnds(s Spec) (e *ends, err error) {
 		return e, err
 	}
 	add(crash)
-	if e.board, board, err = newBoard(); err != nil {
+	if e.shared, board, err = newShared(shared); err != nil {
 		return e, err
 	}
+	e.board = boardOf(e.shared)
 	add(board)
 	if s.ServeBlobs == nil {
 		e.blobs.Close()
@@ -84,9 +87,9 @@ func (e *ends) closeOurs() {
 			f.Close()
 		}
 	}
-	if e.board != nil {
-		e.board.unmap()
-		e.board = nil
+	if e.shared != nil {
+		_ = unix.Munmap(e.shared)
+		e.shared, e.board = nil, nil
 	}
 }
 

@@ -3,16 +3,8 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
-	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/wire"
@@ -24,23 +16,22 @@ type Go struct{}
 // Start begins an engine process; see [Runtime]. Kinds: NotFound and Denied for the program's
 // file, Full where there are no descriptors or processes left.
 func (Go) Start(_ context.Context, s Spec, sink func(Event)) (Process, error) {
-	e, err := newEnds(s)
+	e, err := newEnds(s, boardSize)
 	if err != nil {
 		return nil, tutti.E("start engine", kindOfErrno(err), err)
 	}
 	defer e.closeTheirs()
-	p := &process{ends: e, exited: make(chan struct{})}
+	p := &process{child: newChild(e)}
 	p.session = newSession(s, e.conn, sink)
 	p.session.onReady = p.handOver
 	path, err := programPath(s.Program)
 	if err == nil {
-		p.pid, err = p.start(path)
+		err = p.start(path)
 	}
 	if err != nil {
 		e.closeOurs()
 		return nil, startError("start engine", s.Program.Path, s.Program.Dir, err)
 	}
-	guard.add(p.pid)
 	p.rest[0].begin(e.stdout)
 	p.rest[1].begin(e.stderr)
 	go p.write()
@@ -64,36 +55,18 @@ func programPath(p wire.ProgramSpec) (string, error) {
 // process is an engine in a process of its own.
 type process struct {
 	*session
-	*ends
-	pid    int
-	oom    int           // the count of kills for want of memory at the start
-	rest   [2]remainder  // of stdout and stderr
-	end    collected     // how it ended: read after exited
-	exited chan struct{} // closed when it was collected
-
-	mu     sync.Mutex
-	reaped bool // pid is not ours any more
+	*child
+	rest [2]remainder // of stdout and stderr
 }
 
-func (p *process) start(path string) (int, error) {
-	prog := p.spec.Program
-	threads := max(1, p.spec.Threads)
+func (p *process) start(path string) error {
 	id, err := json.Marshal(identity{
-		Engine: p.spec.Engine, Life: p.spec.Life, Host: p.spec.Host, Threads: threads, Blobs: p.spec.ServeBlobs != nil,
+		Engine: p.spec.Engine, Life: p.spec.Life, Host: p.spec.Host, Threads: max(1, p.spec.Threads), Blobs: p.spec.ServeBlobs != nil,
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	env := append(os.Environ(), "OMP_NUM_THREADS="+strconv.Itoa(threads))
-	env = append(env, prog.Env...)
-	env = append(env, p.spec.Env...)
-	env = append(env, engineEnv+"="+string(id))
-	fds, err := rawFDs(p.theirs...)
-	if err != nil {
-		return 0, err
-	}
-	p.oom = oomKillsLately()
-	return spawn(path, append([]string{path}, prog.Args...), dedupe(env), prog.Dir, fds)
+	return p.child.start(p.spec, path, append([]string{path}, p.spec.Program.Args...), engineEnv+"="+string(id))
 }
 
 // handOver leaves the pipes to the engine, which reads them from now on, and passes on what came
@@ -106,69 +79,13 @@ func (p *process) handOver() {
 	}
 }
 
-// dedupe keeps the last of several settings of one variable.
-func dedupe(env []string) []string {
-	return (&exec.Cmd{Env: env}).Environ()
-}
-
-func (p *process) Pid() int   { return p.pid }
-func (p *process) Kill()      { p.signal(unix.SIGKILL) }
-func (p *process) Terminate() { p.signal(unix.SIGTERM) }
-
-// signal reaches the process and its children, unless it was collected.
-func (p *process) signal(sig unix.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reaped {
-		return
-	}
-	signalGroup(p.pid, sig)
-	if sig != unix.SIGKILL {
-		signalGroup(p.pid, unix.SIGCONT) // a stopped process could not obey
-	}
-}
-
-// collected says how the process ended. It is filled in once, before ended is closed.
-type collected struct {
-	ws  syscall.WaitStatus
-	oom bool
-}
-
-// wait collects the process. What is left of its group goes with it, and what it has said is read
-// to the end, which must come soon now.
-func (p *process) wait() {
-	ended(p.pid)
-	p.mu.Lock()
-	signalGroup(p.pid, unix.SIGKILL)
-	p.reaped = true
-	guard.remove(p.pid)
-	p.end.ws, _ = reap(p.pid)
-	p.mu.Unlock()
-	p.end.oom = oomKills() > p.oom
-	soon := time.Now().Add(time.Second) // somebody may hold the other ends still
-	_ = p.conn.SetReadDeadline(soon)
-	_ = p.crash.SetReadDeadline(soon)
-	close(p.exited)
-}
-
-// endPatience is how long a process may take to end once it has closed its socket.
-const endPatience = 5 * time.Second
-
 // carry is the process's life as its agent sees it: what it says, then how it ended.
 func (p *process) carry() {
 	crash := make(chan []byte, 1)
 	go func() { crash <- p.readCrash() }()
 	readErr := p.session.read(p.conn)
-	p.conn.Close() // an engine without an agent ends by itself
-	patience := time.AfterFunc(endPatience, p.Kill)
-	if !gone(readErr) {
-		p.Kill()
-	}
-	<-p.exited
-	patience.Stop()
-	x := Exited{Stack: string(<-crash), Begun: p.board.begun.Load(), Ended: p.board.ended.Load()}
-	x.Status, x.Signal = exitOf(p.end.ws)
-	x.OOM = x.Signal == "KILL" && p.end.oom
+	x := p.collect(readErr)
+	x.Stack, x.Begun, x.Ended = string(<-crash), p.board.begun.Load(), p.board.ended.Load()
 	p.describe(&x, readErr)
 	x.Stdout, x.Stderr = p.rest[0].finish(), p.rest[1].finish()
 	if last := lastLines(x.Stderr); !p.isReady() && last != "" {

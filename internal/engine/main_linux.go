@@ -68,7 +68,7 @@ func processLoop(text string) (*loop, net.Conn, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("descriptor %d: %w", fdMessages, err)
 	}
-	b, err := mapBoard(files[fdBoard])
+	m, err := mapShared(files[fdBoard], boardSize)
 	if err != nil {
 		return nil, nil, fmt.Errorf("descriptor %d: %w", fdBoard, err)
 	}
@@ -78,7 +78,7 @@ func processLoop(text string) (*loop, net.Conn, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := newLoop(id, newSender(conn), b, blobs)
+	l := newLoop(id, newSender(conn), boardOf(m), blobs)
 	if l.capture, err = newCapture(l.out, files[fdStdout], files[fdStderr]); err != nil {
 		return nil, nil, err
 	}

@@ -63,6 +63,7 @@ type Run struct {
 	ID      tutti.RunID
 	Serial  uint64 // numbers the runs sent to this process, from 1, rising
 	Func    string
+	Code    []byte   // what the function is made of, where the engine does not have it: a Work's
 	Args    msgp.Raw // a []tutti.Arg
 	Deps    []wire.DepValue
 	World   *World   // of a gang, else nil

@@ -285,9 +285,14 @@ func (s *session) describe(x *Exited, readErr error) {
 	x.Hung = s.hung
 	ready := s.ready
 	s.mu.Unlock()
+	x.describe(readErr, ready, "did not answer for "+s.hangLimit().String())
+}
+
+// describe puts the reason of an end into words; silent says what made it hang, if it did.
+func (x *Exited) describe(readErr error, ready bool, silent string) {
 	switch {
 	case x.Hung:
-		x.Why = fmt.Sprintf("it did not answer for %v and was killed", s.hangLimit())
+		x.Why = fmt.Sprintf("it %s and was killed", silent)
 	case readErr != nil && !gone(readErr):
 		x.Why = fmt.Sprintf("it spoke nonsense and was killed: %v", readErr)
 	case x.OOM && x.Signal != "":

@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/tutti-hpc/tutti"
+)
+
+// pyQueue says which runs an interpreter is given ahead of time. It is plain data; its owner is the
+// process, under whose mutex it is called. The interpreter runs what it has in order, and looks at
+// nothing meanwhile, so it is given only as much as should take no longer than a moment, going by
+// what the same functions took before.
+type pyQueue struct {
+	waiting []pyRun // not given to the interpreter
+	inside  []pyRun // given, without a result, in order
+	bytes   int     // of arguments inside
+	load    time.Duration
+	long    uint64 // the serial number of a run that lasts: nothing is put behind it
+}
+
+// pyRun is a run on its way.
+type pyRun struct {
+	Run
+	fn     *pyFunc
+	form   uint32
+	data   []byte // arguments
+	expect time.Duration
+
+	asked, timeout bool // it was asked to stop
+}
+
+// pyFunc is a function as the interpreter knows it.
+type pyFunc struct {
+	number uint32
+	name   string
+	code   []byte
+	sum    [32]byte
+	told   bool          // the interpreter has it
+	took   time.Duration // what a call of it takes, 0 if not known
+	uses   uint64        // when it was last called, in calls
+	calls  int           // on their way
+}
+
+const (
+	// pyMoment is how long what was given to an interpreter ahead of time should last.
+	pyMoment = time.Millisecond
+	// pyMost and pyMostBytes bound it where calls are very short.
+	pyMost      = 512
+	pyMostBytes = 256 << 10
+)
+
+// learn takes in how long a call took: at once if it was longer than thought, slowly if shorter.
+func (f *pyFunc) learn(took time.Duration) {
+	took = max(took, 1)
+	if took > f.took {
+		f.took = took
+	} else {
+		f.took -= (f.took - took) / 8
+	}
+}
+
+// give moves the runs to inside that should be sent now, and returns them.
+func (q *pyQueue) give() []pyRun {
+	n := 0
+	for n < len(q.waiting) && q.room(&q.waiting[n]) {
+		r := &q.waiting[n]
+		r.expect = r.fn.took
+		if r.expect == 0 {
+			r.expect = pyMoment // not known: alone
+		}
+		q.load += r.expect
+		q.bytes += len(r.data)
+		q.inside = append(q.inside, *r)
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	clear(q.waiting[:n])
+	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
+		q.waiting = nil
+	}
+	return q.inside[len(q.inside)-n:]
+}
+
+func (q *pyQueue) room(r *pyRun) bool {
+	if len(q.inside) == 0 {
+		return true
+	}
+	return q.long == 0 && r.fn.took > 0 && q.load+r.fn.took <= pyMoment && len(q.inside) < pyMost && q.bytes < pyMostBytes
+}
+
+// first is the run that is next to end, nil if none is inside.
+func (q *pyQueue) first() *pyRun {
+	if len(q.inside) == 0 {
+		return nil
+	}
+	return &q.inside[0]
+}
+
+// shift takes the first of those inside out.
+func (q *pyQueue) shift() pyRun {
+	r := q.inside[0]
+	q.inside[0] = pyRun{}
+	if q.inside = q.inside[1:]; len(q.inside) == 0 {
+		q.inside = nil
+	}
+	q.drop(&r)
+	return r
+}
+
+// drop takes a run out of the sums.
+func (q *pyQueue) drop(r *pyRun) {
+	q.load -= r.expect
+	q.bytes -= len(r.data)
+	if q.long == r.Serial {
+		q.long = 0
+	}
+}
+
+// recall moves those inside that come after serial back to the front of those that wait.
+func (q *pyQueue) recall(serial uint64) {
+	keep := len(q.inside)
+	for keep > 0 && q.inside[keep-1].Serial > serial {
+		keep--
+	}
+	back := append([]pyRun(nil), q.inside[keep:]...)
+	clear(q.inside[keep:])
+	q.inside = q.inside[:keep]
+	for i := range back {
+		q.drop(&back[i])
+	}
+	q.waiting = append(back, q.waiting...)
+}
+
+// remove takes those of ids that wait out, in the order of the queue.
+func (q *pyQueue) remove(ids []tutti.RunID) (out []pyRun) {
+	wanted := make(map[tutti.RunID]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	kept := q.waiting[:0]
+	for _, r := range q.waiting {
+		if wanted[r.ID] {
+			out = append(out, r)
+		} else {
+			kept = append(kept, r)
+		}
+	}
+	clear(q.waiting[len(kept):])
+	q.waiting = kept
+	return out
+}
+
+// find looks for a run inside by its name.
+func (q *pyQueue) find(id tutti.RunID) *pyRun {
+	for i := range q.inside {
+		if q.inside[i].ID == id {
+			return &q.inside[i]
+		}
+	}
+	return nil
+}
+
+// serial looks for a run inside by its number.
+func (q *pyQueue) serial(n uint64) *pyRun {
+	for i := range q.inside {
+		if q.inside[i].Serial == n {
+			return &q.inside[i]
+		}
+	}
+	return nil
+}

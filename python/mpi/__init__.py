@@ -1,0 +1,1 @@
+"""mpi: message passing with the names of MYMPI, for the standard interpreter."""

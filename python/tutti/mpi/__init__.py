@@ -1,0 +1,1 @@
+"""tutti.mpi: message passing between Python processes, in the manner of mpi4py."""
