@@ -41,11 +41,14 @@ func (a *Agent) answered(m *wire.Answer) {
 
 // verbs are the questions that an agent answers. Each calls reply once, now or later.
 var verbs = map[string]func(a *Agent, body []byte, reply func(any, error)){
-	"stacks": (*Agent).askedStacks,
-	"logs":   func(a *Agent, _ []byte, reply func(any, error)) { reply([]byte(a.log.text()), nil) },
-	"usage":  (*Agent).askedUsage,
-	"output": (*Agent).askedOutput,
-	"blob":   (*Agent).askedBlob,
+	"stacks":     (*Agent).askedStacks,
+	"signal":     (*Agent).askedSignal,
+	"end-engine": (*Agent).askedEnd,
+	"setup":      (*Agent).askedSetup,
+	"logs":       func(a *Agent, _ []byte, reply func(any, error)) { reply([]byte(a.log.text()), nil) },
+	"usage":      (*Agent).askedUsage,
+	"output":     (*Agent).askedOutput,
+	"blob":       (*Agent).askedBlob,
 }
 
 // asked answers a question of the controller.

@@ -55,13 +55,16 @@ const (
 func (a *Agent) output(from creditor, o wire.Output) {
 	if r := a.runs[o.Run]; r != nil && (o.Stream == 1 || o.Stream == 2) {
 		s := &r.printed[o.Stream-1]
+		if r.gang != nil { // several engines print into one stream, as their words come
+			o.Offset, o.End = s.end, false
+		}
 		s.add(o.Offset, o.Data)
 		s.over = s.over || o.End
 		a.post(wire.KindOutput, &o)
 	} else if o.Run == (tutti.RunID{}) && len(o.Data) > 0 {
 		a.log.Info("engine printed outside of any run", "text", string(o.Data))
 	}
-	a.owe(from, len(o.Data))
+	a.lend(o.Run, from, len(o.Data))
 }
 
 // display passes on something to show. Its blob, if it is one, is kept for who looks at it.
@@ -69,7 +72,46 @@ func (a *Agent) display(e *engineState, d wire.Display) {
 	a.blobs.adopt(e, d.Value.Ref)
 	a.blobs.shown(d.Value.Ref)
 	a.post(wire.KindDisplay, &d)
-	a.owe(e.proc, len(d.Value.Data))
+	a.lend(d.Run, e.proc, len(d.Value.Data))
+}
+
+// lend gives credit for n bytes of a run: as the link takes them, or, where a client hears them, as
+// the controller says that he does.
+func (a *Agent) lend(id tutti.RunID, to creditor, n int) {
+	r := a.runs[id]
+	if r == nil || r.work == nil || !r.work.Echo || r.state == ended || a.up.link == nil || n == 0 {
+		a.owe(to, n)
+		return
+	}
+	r.lent = append(r.lent, debt{to, n})
+}
+
+// credited takes in that a client has been told so many bytes of a run.
+func (a *Agent) credited(m *wire.Credit) {
+	r := a.runs[m.Run]
+	if r == nil {
+		return
+	}
+	for n := m.Bytes; n > 0 && len(r.lent) > 0; {
+		d := &r.lent[0]
+		k := min(n, d.n)
+		d.to.Credit(k)
+		n -= k
+		if d.n -= k; d.n == 0 {
+			r.lent = r.lent[1:]
+		}
+	}
+	if len(r.lent) == 0 {
+		r.lent = nil
+	}
+}
+
+// payAll gives all credit that a run waits for: nobody will say any more that it is due.
+func (r *run) payAll() {
+	for _, d := range r.lent {
+		d.to.Credit(d.n)
+	}
+	r.lent = nil
 }
 
 // owe gives credit for n bytes, at once if the link takes them, else when it does.

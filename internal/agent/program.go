@@ -24,6 +24,7 @@ type program struct {
 	spec    *wire.ProgramSpec
 	wait    []*engineState // to be started when spec is here
 	tempDir string         // made for its file, to be removed at the end
+	setup   []string       // what its engines run at their start, if that has changed since it was asked for
 }
 
 // program finds or makes the entry of a program.
@@ -124,7 +125,9 @@ func (a *Agent) provide(p *program, spec wire.ProgramSpec) {
 
 // settle starts the engines that waited, or says why they cannot be.
 func (p *program) settle(spec *wire.ProgramSpec, err error) {
-	p.asking, p.spec = false, spec
+	if p.asking, p.spec = false, spec; spec != nil && p.setup != nil {
+		spec.Setup = p.setup
+	}
 	wait := p.wait
 	p.wait = nil
 	for _, e := range wait {

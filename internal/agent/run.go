@@ -35,6 +35,7 @@ type run struct {
 	gang    *gang       // of a run on several engines
 	result  *wire.Result
 	printed [2]ring // what it printed last, on stdout and stderr
+	lent    []debt  // what a client is being told, and was not yet
 }
 
 // runState is how far a run has come; it only grows.
@@ -120,6 +121,7 @@ func (a *Agent) end(r *run, res *wire.Result) {
 	if r.state == ended {
 		return
 	}
+	r.payAll() // a job takes it only before its end
 	r.state, r.result = ended, res
 	r.args, r.deps, r.job, r.gang = nil, nil, nil, nil
 	if r.grace != nil {
@@ -153,6 +155,7 @@ func (a *Agent) giveBack(r *run) {
 		a.fail(r, engine.WasCanceled, stopped(r.timeout))
 		return
 	}
+	r.payAll()
 	a.freeOf(r)
 	delete(a.runs, r.id)
 	a.reports.returned(r.id)
@@ -160,6 +163,7 @@ func (a *Agent) giveBack(r *run) {
 
 // forget lets go of a run that is of no interest any more; dropAll removes it from the table.
 func (r *run) forget(a *Agent) {
+	r.payAll()
 	if r.grace != nil {
 		r.grace.Stop()
 	}

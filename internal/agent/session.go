@@ -155,6 +155,7 @@ func init() { // not in the declaration: the handlers refer back to the table
 		wire.KindAck:         row(func(a *Agent, m *wire.Runs) { a.acked(m.Runs) }),
 		wire.KindStartEngine: row(func(a *Agent, m *wire.StartEngine) { a.startEngine(m) }),
 		wire.KindStopEngine:  row(func(a *Agent, m *wire.StopEngine) { a.stopEngine(m) }),
+		wire.KindCredit:      row(func(a *Agent, m *wire.Credit) { a.credited(m) }),
 		wire.KindDropBlobs:   row(func(a *Agent, m *wire.DropBlobs) { a.blobs.drop(m.Blobs) }),
 		wire.KindAsk:         row(func(a *Agent, m *wire.Ask) { a.asked(m) }),
 		wire.KindAnswer:      row(func(a *Agent, m *wire.Answer) { a.answered(m) }),
@@ -226,6 +227,7 @@ func (a *Agent) resync() {
 		}
 	}
 	for _, r := range a.runs {
+		r.payAll()
 		r.resendOutput(a)
 		switch {
 		case r.result != nil:

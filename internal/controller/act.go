@@ -109,6 +109,7 @@ func (c *Controller) finish(f *sched.Finish) {
 	ev := tutti.Event{Kind: finalKinds[f.State], Task: f.Task, Attempt: f.Run.Attempt, Engine: tutti.NoEngine, Node: tutti.NoNode}
 	if r.last != nil {
 		ev.Engine, ev.Node = r.last.Engine, r.node
+		c.endedOn.add(r.last.Engine)
 	}
 	c.publish(ev)
 	if r.work.work.Durable {

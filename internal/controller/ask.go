@@ -91,16 +91,17 @@ var clientVerbs, agentVerbs map[string]verb
 
 func init() { // not in the declarations: some refer back to the tables
 	clientVerbs = map[string]verb{
-		"cancel":   now((*Controller).askCancel),
-		"drain":    now((*Controller).askDrain),
-		"engines":  now(func(c *Controller, _ asker, q wire.WaitEngines) (any, error) { return c.engineRows(q.Program), nil }),
-		"events":   until((*Controller).askEvents),
-		"explain":  now((*Controller).askExplain),
-		"forget":   now(func(c *Controller, _ asker, q wire.TaskNames) (any, error) { c.forget(q.Tasks); return nil, nil }),
-		"nodes":    now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
-		"output":   until((*Controller).askOutput),
-		"programs": now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.programRows(), nil }),
-		"result":   until((*Controller).askResult),
+		"cancel":       now((*Controller).askCancel),
+		"drain":        now((*Controller).askDrain),
+		"engines":      now(func(c *Controller, _ asker, q wire.WaitEngines) (any, error) { return c.engineRows(q.Program), nil }),
+		"events":       until((*Controller).askEvents),
+		"explain":      now((*Controller).askExplain),
+		"forget":       now(func(c *Controller, _ asker, q wire.TaskNames) (any, error) { c.forget(q.Tasks); return nil, nil }),
+		"more-engines": now((*Controller).askMore),
+		"nodes":        now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.nodeRows(), nil }),
+		"output":       until((*Controller).askOutput),
+		"programs":     now(func(c *Controller, _ asker, _ nothing) (any, error) { return c.programRows(), nil }),
+		"result":       until((*Controller).askResult),
 		"resumed": now(func(c *Controller, s asker, _ nothing) (any, error) {
 			c.restore.clientBack(c, s.client.id)
 			return nil, nil
@@ -130,8 +131,14 @@ func (c *Controller) asked(s asker, m *wire.Ask) {
 	case m.Verb == "blob":
 		c.askBlob(s, m)
 		return
-	case s.client != nil && m.Verb == "stacks":
-		c.askStacks(s, m)
+	case s.client != nil && forAgents[m.Verb]:
+		c.askAgent(s, m)
+		return
+	case s.client != nil && (m.Verb == "stop-engine" || m.Verb == "restart-engine"):
+		c.askEnd(s, m)
+		return
+	case s.client != nil && m.Verb == "setup":
+		c.askSetup(s, m)
 		return
 	}
 	v := table[m.Verb]
@@ -321,26 +328,6 @@ func (c *Controller) askStop(s asker, _ nothing) (any, error) {
 	}
 	go c.cfg.OnStop()
 	return nil, nil
-}
-
-// askStacks passes the question on to the engine's agent.
-func (c *Controller) askStacks(s asker, m *wire.Ask) {
-	q, err := question[wire.EngineName](m.Body)
-	e := c.engines[q.Engine]
-	if err == nil && e == nil {
-		err = tutti.Errorf("read stacks", tutti.NotFound, "there is no engine %d", q.Engine)
-	}
-	var a *agent
-	if err == nil {
-		if a = c.agents[e.node]; a == nil {
-			err = tutti.Errorf("read stacks", tutti.Lost, "the agent of engine %d is away", q.Engine)
-		}
-	}
-	if err != nil {
-		s.answer(m.Seq, nil, err)
-		return
-	}
-	a.ask("stacks", m.Body, func(body []byte, err error) { s.answer(m.Seq, body, err) })
 }
 
 // askBlob passes the question on to the agent of the node that has the blob.

@@ -23,6 +23,7 @@ type client struct {
 	out     wire.Outcomes
 	bytes   int  // of values in out
 	dirty   bool // listed in Controller.dirtyC
+	echo    echo // what it hears of its tasks
 }
 
 // flushBytes is how much an outbox holds before it is sent at once.
@@ -89,7 +90,7 @@ func (c *Controller) admitClient(l *wire.Link, h wire.ClientHello) *client {
 		c.publish(tutti.Event{Kind: tutti.ClientJoined, Client: cl.id, Text: h.Name, Engine: tutti.NoEngine, Node: tutti.NoNode})
 	}
 	cl.link, cl.away, cl.works = l, time.Time{}, map[uint32]*work{}
-	cl.out.Ends, cl.bytes = cl.out.Ends[:0], 0
+	cl.out.Ends, cl.bytes, cl.echo.cut = cl.out.Ends[:0], 0, 0
 	c.rec.after(func() {
 		post(c, l, wire.KindWelcome, &wire.ClientWelcome{
 			Client: cl.id, Secret: cl.secret, Cluster: c.cfg.Name, Life: c.life, Epoch: c.epoch,
@@ -106,6 +107,7 @@ func (c *Controller) clientLeft(cl *client, l *wire.Link) {
 		return // it is back already
 	}
 	cl.link = nil
+	c.silence(cl)
 	c.dropWaits(cl)
 	if l.Stats().Received == 0 && tutti.KindOf(l.Err()) == tutti.Lost {
 		cl.away = c.now // perhaps our welcome never came, and it tries again
@@ -250,6 +252,9 @@ func failed(id tutti.TaskID, err error) wire.Outcome {
 
 // tellEnd sends a task's end, durable ones when the journal has it.
 func (c *Controller) tellEnd(cl *client, id tutti.TaskID, r *record) {
+	if r.work.work.Echo {
+		c.echoBefore(cl, id)
+	}
 	if !r.work.work.Durable {
 		cl.tell(c.outcome(id, r))
 		return

@@ -83,7 +83,9 @@ type Controller struct {
 	restore  restoring
 	waits    []*wait // questions that are answered when something holds
 	engines  map[tutti.EngineID]*engine
-	changes  uint64    // how often engines have come or gone
+	changes  uint64 // how often engines have come or gone
+	endedOn  endedOn
+	echoAt   time.Time // when it is looked whether clients have read, zero if none is waited for
 	dirtyC   []*client // with something in the outbox
 	dirtyA   []*agent
 	timer    *time.Timer
@@ -225,6 +227,7 @@ func (c *Controller) loop() {
 		if c.trapped {
 			break
 		}
+		c.lookEchoes()
 		c.flush()
 		c.cfg.Probe.asks(c, Told, c.rec.sure)
 		c.rec.snapshot()
@@ -255,6 +258,9 @@ func (c *Controller) setTimer() {
 		due = at
 	}
 	if at, ok := c.nextAway(); ok && at.Before(due) {
+		due = at
+	}
+	if at := c.echoAt; !at.IsZero() && at.Before(due) {
 		due = at
 	}
 	c.timer.Reset(time.Until(due))

@@ -61,15 +61,15 @@ func (o *outputs) path(k streamKey) string {
 }
 
 // write keeps a piece. Pieces of an older run are dropped; a newer run starts the stream again.
-// A piece that comes twice is written to the same place.
-func (o *outputs) write(m *wire.Output) error {
+// A piece that comes twice is written to the same place. news is what of it had not come before.
+func (o *outputs) write(m *wire.Output) (news []byte, err error) {
 	if m.Stream != 1 && m.Stream != 2 || m.Offset < 0 {
-		return tutti.Errorf("keep output", tutti.Corrupt, "stream %d, offset %d", m.Stream, m.Offset)
+		return nil, tutti.Errorf("keep output", tutti.Corrupt, "stream %d, offset %d", m.Stream, m.Offset)
 	}
 	k := streamKey{m.Run.Task, m.Stream}
 	s := o.streams[k]
 	if s != nil && s.attempt > m.Run.Attempt {
-		return nil
+		return nil, nil
 	}
 	if s == nil || s.attempt < m.Run.Attempt {
 		s.close()
@@ -77,6 +77,9 @@ func (o *outputs) write(m *wire.Output) error {
 		o.streams[k] = s
 	}
 	s.ended = s.ended || m.End
+	if end := m.Offset + int64(len(m.Data)); end > s.end {
+		news = m.Data[min(max(s.end-m.Offset, 0), int64(len(m.Data))):]
+	}
 	if o.dir == "" {
 		if m.Offset <= s.end && m.Offset+int64(len(m.Data)) > s.end {
 			s.data = append(s.data, m.Data[s.end-m.Offset:]...)
@@ -85,9 +88,9 @@ func (o *outputs) write(m *wire.Output) error {
 				s.data = append(s.data[:0], s.data[len(s.data)-outputKept:]...)
 			}
 		}
-		return nil
+		return news, nil
 	}
-	return o.writeFile(k, s, m)
+	return news, o.writeFile(k, s, m)
 }
 
 func (o *outputs) writeFile(k streamKey, s *stream, m *wire.Output) error {
@@ -177,11 +180,19 @@ var streamNames = [...]string{1: "stdout", 2: "stderr"}
 
 // output takes in what a run has printed.
 func (c *Controller) output(a *agent, m *wire.Output) {
-	if c.record(m.Run.Task) == nil {
+	r := c.record(m.Run.Task)
+	if r == nil {
+		c.credit(a.node, m.Run, len(m.Data))
 		return
 	}
-	if err := c.outputs.write(m); err != nil {
+	news, err := c.outputs.write(m)
+	if err != nil {
 		c.cfg.Log.Warn("output not kept", "task", m.Run.Task, "err", err)
+	}
+	if r.work.work.Echo && len(m.Data) > 0 {
+		part := *m
+		part.Data = news
+		c.hear(heard{wire.KindOutput, &part, a.node, m.Run, len(m.Data)})
 	}
 	if len(m.Data) > 0 && (m.Stream == 1 || m.Stream == 2) {
 		c.publish(tutti.Event{
@@ -193,6 +204,9 @@ func (c *Controller) output(a *agent, m *wire.Output) {
 
 // display takes in something to show.
 func (c *Controller) display(a *agent, m *wire.Display) {
+	if r := c.record(m.Run.Task); r != nil && r.work.work.Echo {
+		c.hear(heard{wire.KindDisplay, m, a.node, m.Run, len(m.Value.Data)})
+	}
 	c.publish(tutti.Event{
 		Kind: tutti.TaskDisplay, Task: m.Run.Task, Attempt: m.Run.Attempt, Engine: m.Engine, Node: a.node,
 		Text: m.MIME, Data: m.Value.Data, Ref: m.Value.Ref,

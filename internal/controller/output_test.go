@@ -27,7 +27,7 @@ func TestOutputIsTheNewestRuns(t *testing.T) {
 			piece(1, 29, "a ghost", false),
 			piece(2, 6, "!", true),
 		} {
-			if err := o.write(p); err != nil {
+			if _, err := o.write(p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -40,7 +40,7 @@ func TestOutputIsTheNewestRuns(t *testing.T) {
 			t.Errorf("from 6: %q", data)
 		}
 		for _, bad := range []*wire.Output{{Stream: 3}, {Stream: 1, Offset: -1}} {
-			if tutti.KindOf(o.write(bad)) != tutti.Corrupt {
+			if _, err := o.write(bad); tutti.KindOf(err) != tutti.Corrupt {
 				t.Errorf("%+v was taken", bad)
 			}
 		}
@@ -53,7 +53,7 @@ func TestOutputFilesGoWithTheirTasks(t *testing.T) {
 	dir := t.TempDir()
 	var o, again outputs
 	o.init(dir)
-	if err := o.write(piece(1, 0, "kept", true)); err != nil {
+	if _, err := o.write(piece(1, 0, "kept", true)); err != nil {
 		t.Fatal(err)
 	}
 	o.close()

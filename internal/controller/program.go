@@ -23,6 +23,9 @@ func (c *Controller) joinProgram(cl *client, w wire.Want) {
 	if p.users == nil {
 		p.users = map[tutti.ClientID]bool{}
 	}
+	if len(w.Spec.Setup) == 0 {
+		w.Spec.Setup = p.spec.Setup // it is said once, by whoever knows of it
+	}
 	c.blobs.add(w.Spec.Bin)
 	c.dropRefs(p.spec.Bin)
 	p.spec, p.perNode, p.users[cl.id] = w.Spec, max(p.perNode, w.PerNode), true

@@ -20,7 +20,8 @@ func (c *Controller) engineRows(program string) []wire.EngineRow {
 		}
 		row := wire.EngineRow{
 			Engine: info.Engine, Node: info.Node, Program: e.program, Pid: e.pid, Life: e.life,
-			Running: info.Task, Queued: max(info.Runs-1, 0) + info.Waiting, State: info.State,
+			Running: info.Task, Queued: max(info.Runs-1, 0) + info.Waiting, Waiting: info.Waiting, State: info.State,
+			Ended: c.endedOn.of(info.Engine),
 		}
 		if a := c.agents[e.node]; a != nil {
 			row.Host = a.hello.Host

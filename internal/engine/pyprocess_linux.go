@@ -187,7 +187,7 @@ func (p *pyProcess) give() {
 	if !p.ready || p.dead {
 		return
 	}
-	if runs := p.queue.give(); len(runs) > 0 {
+	if runs := p.queue.give(p.board.generation.Load()); len(runs) > 0 {
 		p.out = p.appendRuns(p.out, runs)
 	} else if p.stop && len(p.queue.inside) == 0 {
 		p.stop = false
@@ -379,13 +379,12 @@ func (p *pyProcess) collectResults(large []byte, filled func() uint64) error {
 			list, err = p.endOf(list, &r)
 		}
 	}
-	if len(list) == 0 {
-		return err
-	}
 	for i := range list {
 		p.endStreams(list[i].Run)
 	}
-	p.sink(Results{list})
+	if len(list) > 0 {
+		p.sink(Results{list})
+	}
 	p.mu.Lock()
 	p.give()
 	p.mu.Unlock()
@@ -400,6 +399,10 @@ func (p *pyProcess) emptyRing(head uint64) (list []wire.Result, err error) {
 	}
 	for tail != head {
 		at := int(tail % pyRingSize)
+		if pyRingSize-at < pyRecordHead { // no room for a record, nor for saying so
+			tail += uint64(pyRingSize - at)
+			continue
+		}
 		most := min(int(head-tail), pyRingSize-at)
 		r, n, err := readPyRecord(p.ring[at : at+most])
 		if err != nil {
@@ -410,8 +413,7 @@ func (p *pyProcess) emptyRing(head uint64) (list []wire.Result, err error) {
 		} else if list, err = p.endOf(list, &r); err != nil {
 			return list, err
 		}
-		tail += uint64(n)
-		if int(head-tail) < 0 {
+		if tail += uint64(n); int64(head-tail) < 0 {
 			return list, tutti.Errorf("read result", tutti.Corrupt, "a record beyond the ring's end")
 		}
 	}
@@ -423,17 +425,17 @@ func (p *pyProcess) emptyRing(head uint64) (list []wire.Result, err error) {
 func (p *pyProcess) endOf(list []wire.Result, r *pyRecord) ([]wire.Result, error) {
 	p.mu.Lock()
 	first := p.queue.first()
-	if first == nil || first.Serial != r.serial {
-		p.mu.Unlock()
-		if r.ending == pyDropped {
-			return list, nil // it was known to be taken back
+	mine := first != nil && first.Serial == r.serial
+	if r.ending == pyDropped {
+		if mine && first.generation == uint64(r.took) { // it had looked as if it had begun
+			p.queue.recall(r.serial - 1)
 		}
-		return list, tutti.Errorf("read result", tutti.Corrupt, "of run %d, which is not running", r.serial)
-	}
-	if r.ending == pyDropped { // it had looked as if it had begun
-		p.queue.recall(r.serial - 1)
 		p.mu.Unlock()
 		return list, nil
+	}
+	if !mine {
+		p.mu.Unlock()
+		return list, tutti.Errorf("read result", tutti.Corrupt, "of run %d, which is not running", r.serial)
 	}
 	run := p.queue.shift()
 	run.fn.calls--

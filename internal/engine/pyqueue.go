@@ -25,6 +25,8 @@ type pyRun struct {
 	form   uint32
 	data   []byte // arguments
 	expect time.Duration
+	// generation is that of the frame by which it was given.
+	generation uint64
 
 	asked, timeout bool // it was asked to stop
 }
@@ -59,8 +61,8 @@ func (f *pyFunc) learn(took time.Duration) {
 	}
 }
 
-// give moves the runs to inside that should be sent now, and returns them.
-func (q *pyQueue) give() []pyRun {
+// give moves the runs to inside that should be sent now, under a generation's number, and returns them.
+func (q *pyQueue) give(generation uint64) []pyRun {
 	n := 0
 	for n < len(q.waiting) && q.room(&q.waiting[n]) {
 		r := &q.waiting[n]
@@ -68,6 +70,7 @@ func (q *pyQueue) give() []pyRun {
 		if r.expect == 0 {
 			r.expect = pyMoment // not known: alone
 		}
+		r.generation = generation
 		q.load += r.expect
 		q.bytes += len(r.data)
 		q.inside = append(q.inside, *r)

@@ -10,16 +10,22 @@ import (
 func flood(b *testing.B, path string, next func(g *rig, n uint64) Run, items int) {
 	const batch, ahead = 512, 8
 	var done atomic.Int64
+	var dead atomic.Pointer[Exited]
 	room := make(chan struct{}, 1)
 	g := startPython(b, path, nil)
 	go func() {
 		for e := range g.events {
-			if r, ok := e.(Results); ok {
-				done.Add(int64(len(r.Results)))
-				select {
-				case room <- struct{}{}:
-				default:
-				}
+			switch e := e.(type) {
+			case Results:
+				done.Add(int64(len(e.Results)))
+			case Exited:
+				dead.Store(&e)
+				close(room)
+				return
+			}
+			select {
+			case room <- struct{}{}:
+			default:
 			}
 		}
 	}()
@@ -29,6 +35,9 @@ func flood(b *testing.B, path string, next func(g *rig, n uint64) Run, items int
 	for sent*int64(items) < int64(b.N) {
 		for sent-done.Load() > batch*ahead {
 			<-room
+			if x := dead.Load(); x != nil {
+				b.Fatalf("%+v", x)
+			}
 		}
 		for i := range runs {
 			runs[i] = next(g, 1)
@@ -39,8 +48,11 @@ func flood(b *testing.B, path string, next func(g *rig, n uint64) Run, items int
 		g.p.Send(runs[:])
 		sent += batch
 	}
-	for done.Load() < sent {
+	for done.Load() < sent && dead.Load() == nil {
 		<-room
+	}
+	if x := dead.Load(); x != nil {
+		b.Fatalf("%+v", x)
 	}
 	b.ReportMetric(float64(sent)*float64(items)/b.Elapsed().Seconds(), "calls/s")
 }

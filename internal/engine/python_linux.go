@@ -55,7 +55,7 @@ func (py *Python) Start(_ context.Context, s Spec, sink func(Event)) (Process, e
 		e.closeOurs()
 		return nil, startError("start engine", path, s.Program.Dir, err)
 	}
-	p.begin(py.setupOf(s.Engine))
+	p.begin(slices.Concat(s.Program.Setup, py.setupOf(s.Engine)))
 	if s.ServeBlobs != nil {
 		go s.ServeBlobs(e.blobs)
 	}

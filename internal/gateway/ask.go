@@ -47,21 +47,27 @@ type (
 )
 
 var verbs = map[string]verb{
-	"blob":         bringing(askBlob),
-	"cancel":       about(askCancel),
-	"engines":      about(askEngines),
-	"events":       about(askEvents),
-	"explain":      about(askExplain),
-	"forget_ids":   about(askForget),
-	"nodes":        about(askNodes),
-	"outcome":      bringing(askOutcome),
-	"output":       bringing(askOutput),
-	"stacks":       about(askStacks),
-	"status":       about(askStatus),
-	"stop_cluster": about(askStop),
-	"task":         about(askTask),
-	"tasks":        about(askTasks),
-	"wait_engines": about(askWait),
+	"blob":           bringing(askBlob),
+	"cancel":         about(askCancel),
+	"engines":        about(askEngines),
+	"events":         about(askEvents),
+	"explain":        about(askExplain),
+	"forget_ids":     about(askForget),
+	"nodes":          about(askNodes),
+	"outcome":        bringing(askOutcome),
+	"output":         bringing(askOutput),
+	"queue_status":   about(askQueue),
+	"restart_engine": about(askRestart),
+	"setup":          about(askSetup),
+	"signal":         about(askSignal),
+	"stacks":         about(askStacks),
+	"start_engines":  about(askMore),
+	"status":         about(askStatus),
+	"stop_cluster":   about(askStop),
+	"stop_engine":    about(askStopEngine),
+	"task":           about(askTask),
+	"tasks":          about(askTasks),
+	"wait_engines":   about(askWait),
 }
 
 // ask takes in an ASK. It is answered by a goroutine of its own, since most wait.
@@ -142,6 +148,7 @@ type engineText struct {
 	State   string         `json:"state"`
 	Running *string        `json:"running"` // the task's id, null if it is idle
 	Queued  int            `json:"queued"`  // tasks meant for it that have not begun
+	Ended   int            `json:"ended"`   // tasks that have ended there
 }
 
 func engineTexts(rows []wire.EngineRow, program string) []engineText {
@@ -150,7 +157,7 @@ func engineTexts(rows []wire.EngineRow, program string) []engineText {
 		if r.Program != program {
 			continue
 		}
-		list = append(list, engineText{r.Engine, r.Node, r.Host, r.Program, r.Pid, r.Life, r.State, nameOf(r.Running), r.Queued})
+		list = append(list, engineText{r.Engine, r.Node, r.Host, r.Program, r.Pid, r.Life, r.State, nameOf(r.Running), r.Queued, r.Ended})
 	}
 	return list
 }

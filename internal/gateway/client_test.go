@@ -36,6 +36,11 @@ var (
 	})
 )
 
+func TestMain(m *testing.M) {
+	engine.Main() // the test binary is the guard of its engines
+	os.Exit(m.Run())
+}
+
 // place is a gateway in this process with a cluster of its own, whose engines are goroutines.
 type place struct {
 	socket string
@@ -53,22 +58,25 @@ func start(t testing.TB, engines int, change func(*Config)) *place {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &place{socket: filepath.Join(dir, "gateway.sock"), over: make(chan struct{})}
 	blobs := filepath.Join(dir, "blobs.sock")
-	host, err := cluster.Embedded{
-		Engines: engines, Socket: blobs, Runtimes: engine.Table{programKind: &engine.Memory{}},
-	}.Host(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, stop := context.WithCancel(context.Background())
 	ready := make(chan struct{})
 	cfg := Config{
-		Socket: p.socket, Door: host.Door(), Own: true, Name: "embedded", Blobs: blobs, Engines: engines, Linger: -1,
+		Socket: p.socket, Own: true, Name: "embedded", Blobs: blobs, Engines: engines, Linger: -1,
 		Ready: func() { close(ready) }, Python: "-",
 	}
 	cfg.spec = func(h *Hello) (spec programSpec) { spec.Name = h.program(); return spec }
 	if change != nil {
 		change(&cfg)
 	}
+	e := cluster.Embedded{Engines: engines, Socket: blobs}
+	if cfg.spec != nil {
+		e.Runtimes = engine.Table{programKind: &engine.Memory{}}
+	}
+	host, err := e.Host(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Door = host.Door()
 	go func() {
 		defer close(p.over)
 		defer host.Close()
@@ -98,6 +106,7 @@ type user struct {
 	err     error
 	asked   uint64
 	last    uint64
+	works   uint32
 }
 
 type frame struct {
@@ -136,7 +145,9 @@ func (p *place) dial(t testing.TB) net.Conn {
 	return sock
 }
 
-var hello = Hello{Protocol: Protocol, Python: "3.11", Executable: "/usr/bin/python3", Pid: 1, Name: "test"}
+var hello = usualHello
+
+var usualHello = Hello{Protocol: Protocol, Python: "3.11", Executable: "/usr/bin/python3", Pid: 1, Name: "test"}
 
 // client connects and is welcomed.
 func (p *place) client(t testing.TB) *user {

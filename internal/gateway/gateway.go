@@ -42,6 +42,7 @@ type Gateway struct {
 
 	choosing sync.Mutex        // one program at a time is looked for; guards anchors
 	anchors  []*cluster.Client // they want engines for as long as the gateway lives
+	self     *cluster.Client   // runs what the gateway itself has to, nil before there was anything
 
 	mu      sync.Mutex // guards what follows
 	conns   map[*conn]struct{}

@@ -36,6 +36,10 @@ type workText struct {
 }
 
 const (
+	// smallShare is what a call needs of a node's cores in a cluster of the gateway's own, where nothing
+	// is said: engines bound what runs at once there, and more of them may be started than there are
+	// cores.
+	smallShare = 1.0 / 64
 	// maxWorks bounds how many works a client may have at a time.
 	maxWorks = 1 << 20
 	// maxLimit is the longest time limit, in seconds: what is longer is none.
@@ -60,6 +64,8 @@ func (c *conn) work(body []byte) error {
 	}}
 	if t.Func == "" {
 		w.work.Program = ""
+	} else if c.g.cfg.Own && t.Target == nil && t.Need.Cores == 0 && t.Need.Ranks == 0 && len(t.Engines) == 0 {
+		w.work.Need.Cores = smallShare
 	}
 	for name, value := range t.Env {
 		w.work.Env = append(w.work.Env, name+"="+value)

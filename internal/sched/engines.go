@@ -31,6 +31,8 @@ type engine struct {
 	line    line // targeted tasks that are ready
 	wanting bool // idle, and the node has no room for what is first in its line
 	lent    bool // idle, and its line waits because a gang is gathered
+	leaving bool // it ends by somebody's wish, and does not come back
+	again   bool // it ends by somebody's wish, and comes back at once
 	deaths  int  // in a row, without a run that ended well between
 	why     string
 	timer   timer
@@ -52,7 +54,10 @@ func (s *State) setEngine(e *engine, to engineState) {
 	was := e.live()
 	if to == engineGone && e.state != engineGone {
 		e.prog.total--
-		e.node.crew(e.prog).total--
+		c := e.node.crew(e.prog)
+		if c.total--; e.leaving {
+			c.leaving--
+		}
 	}
 	e.state = to
 	switch {
@@ -213,13 +218,16 @@ func (s *State) engineEnded(e *engine, why string) {
 	p := e.prog
 	s.engineLost(e, why)
 	e.deaths++
-	if was == engineStarting {
+	if e.again {
+		e.deaths = 0
+	}
+	if was == engineStarting && !e.again {
 		p.failures++
 		if p.failures >= s.cfg.Crashes && p.ready == 0 && p.broken == "" {
 			s.giveUp(p, why)
 		}
 	}
-	if was == engineEnding || !p.wanted {
+	if was == engineEnding || e.leaving || !p.wanted {
 		s.engineGone(e, why)
 		s.startEngines(e.node, p)
 		return
@@ -228,6 +236,10 @@ func (s *State) engineEnded(e *engine, why string) {
 	s.setTimer(&e.timer, e, s.now+s.backOff(e.deaths))
 	if was != engineStarting { // else there was nothing in it to lose
 		s.failAimed(e, false)
+	}
+	if e.again {
+		e.again = false
+		e.wake(s)
 	}
 }
 

@@ -13,6 +13,9 @@ type crew struct {
 	first *engine // idle
 	idle  int
 	total int // of all states but gone
+
+	extra   int // how many more than the program says, or fewer, by somebody's wish
+	leaving int // that were told to end
 }
 
 // program is what the scheduler keeps of one program.
@@ -54,7 +57,8 @@ func (s *State) startEngines(n *node, p *program) {
 	if !p.wanted || p.broken != "" || !n.there || n.drained {
 		return
 	}
-	for want := n.wants(p) - n.crew(p).total; want > 0; want-- {
+	c := n.crew(p)
+	for want := n.wants(p) - (c.total - c.leaving); want > 0; want-- {
 		e := s.newEngine(tutti.EngineID(len(s.engines)), n, p)
 		s.startEngine(e)
 	}
@@ -62,22 +66,31 @@ func (s *State) startEngines(n *node, p *program) {
 
 // wants is how many engines of a program a node should have.
 func (n *node) wants(p *program) int {
-	if p.perNode > 0 {
-		return p.perNode
+	want := p.perNode
+	if want <= 0 {
+		want = max(1, int(n.has.get(cores)/micro))
 	}
-	return max(1, int(n.has.get(cores)/micro))
+	for i := range n.crews {
+		if n.crews[i].prog == p {
+			want += n.crews[i].extra
+		}
+	}
+	return max(0, want)
 }
 
 // surplus reports whether the program is to have fewer engines on the node than there are. The
 // ones with the highest numbers go.
 func (s *State) surplus(e *engine) bool {
 	n, p := e.node, e.prog
-	if !p.wanted || e.line.n > 0 || n.crew(p).total <= n.wants(p) {
+	if e.leaving {
+		return true
+	}
+	if c := n.crew(p); !p.wanted || e.line.n > 0 || c.total-c.leaving <= n.wants(p) {
 		return false
 	}
 	before := 0
 	for _, o := range n.engines {
-		if o.prog == p && o.id < e.id && o.state != engineGone && o.state != engineEnding {
+		if o.prog == p && o.id < e.id && !o.leaving && o.state != engineGone && o.state != engineEnding {
 			before++
 		}
 	}

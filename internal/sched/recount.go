@@ -67,10 +67,13 @@ func (v *verifier) crews(n *node) {
 			count++
 		}
 		v.hold(count == c.idle, "node %s has %d idle engines, counted as %d", n.name, count, c.idle)
-		free, total := 0, 0
+		free, total, leaving := 0, 0, 0
 		for _, e := range n.engines {
 			if e.prog == c.prog {
 				total++
+				if e.leaving {
+					leaving++
+				}
 				if e.state == engineIdle && (e.line.n == 0 || e.lent) {
 					free++
 				}
@@ -78,6 +81,7 @@ func (v *verifier) crews(n *node) {
 		}
 		v.hold(total == c.total && free == c.idle, "node %s has %d engines of %s, %d free; counted as %d and %d",
 			n.name, total, c.prog.name, free, c.total, c.idle)
+		v.hold(leaving == c.leaving, "node %s has %d engines of %s that leave, counted as %d", n.name, leaving, c.prog.name, c.leaving)
 	}
 }
 

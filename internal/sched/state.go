@@ -167,6 +167,12 @@ func (s *State) handle(ev Event) {
 		s.programUp(e)
 	case ProgramDown:
 		s.programDown(e)
+	case EnginesMore:
+		s.enginesMore(e)
+	case EngineLeave:
+		s.engineLeave(e)
+	case EngineAgain:
+		s.engineAgain(e)
 	case PoolSet:
 		s.poolSet(e)
 	case AcquireFailed:

@@ -40,7 +40,7 @@ func walkClasses(w *world, engines int) []*Class {
 func (w *world) mischief(classes []*Class) {
 	pick := func() tutti.TaskID { return w.ids[w.rng.IntN(len(w.ids))] }
 	agents := w.agents()
-	switch w.rng.IntN(16) {
+	switch w.rng.IntN(18) {
 	case 0:
 		w.step(Cancel{Tasks: []tutti.TaskID{pick(), pick()}})
 	case 1, 2:
@@ -110,6 +110,24 @@ func (w *world) mischief(classes []*Class) {
 		for id, a := range w.nodes { // it ended while nobody looked
 			if !a.up && id == 0 {
 				w.step(NodeDown{Node: id})
+			}
+		}
+	case 16, 17: // somebody stops an engine, or starts it again
+		if len(agents) > 0 {
+			a := agents[w.rng.IntN(len(agents))]
+			for id, m := range sorted(a.engines) {
+				if !w.chance(5) {
+					continue
+				}
+				if w.chance(50) {
+					w.step(EngineLeave{Engine: id})
+					w.step(EnginesMore{Program: m.prog, N: 1})
+				} else {
+					w.step(EngineAgain{Engine: id})
+				}
+				if m.alive {
+					w.kill(a, id, "somebody wished it")
+				}
 			}
 		}
 	case 11:
@@ -218,6 +236,8 @@ func (w *world) settle() {
 	}
 	w.step(ProgramUp{Program: "p"})
 	w.step(ProgramUp{Program: "q", PerNode: 2})
+	w.step(EnginesMore{Program: "p", N: 24}) // whoever has stopped some makes good for it
+	w.step(EnginesMore{Program: "q", N: 12})
 	if !w.run(200_000) {
 		w.fatalf("the world does not come to rest; %s", w.stuck())
 	}

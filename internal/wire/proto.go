@@ -19,7 +19,7 @@ const (
 	KindOutcomes uint16 = 4 // controller: ends of tasks
 	KindThrottle uint16 = 5 // controller: stop or go on submitting
 	KindNotice   uint16 = 6 // controller: a warning about a task
-	KindOutput   uint16 = 7 // what a task printed; also agent to controller
+	KindOutput   uint16 = 7 // what a task printed: agent to controller, and on to a client that wants to hear it
 	KindEvents   uint16 = 8 // controller: events that were asked for
 
 	// The first message that the controller sends on any link: a ClientWelcome or an AgentWelcome.
@@ -38,12 +38,13 @@ const (
 	KindStartEngine uint16 = 36
 	KindStopEngine  uint16 = 37
 	KindDropBlobs   uint16 = 38 // controller: nobody refers to them any more
+	KindCredit      uint16 = 39 // controller: what a run has printed was passed on
 	KindStarted     uint16 = 48 // agent: runs that have begun
 	KindDone        uint16 = 49 // agent: runs that have ended
 	KindReturned    uint16 = 50 // agent: runs given back
 	KindEngineUp    uint16 = 51
 	KindEngineDown  uint16 = 52
-	KindDisplay     uint16 = 53 // agent: something to show
+	KindDisplay     uint16 = 53 // agent: something to show; passed on as output is
 )
 
 // Pack makes a message of a header. Messages of this protocol have no payload apart from the

@@ -3,7 +3,7 @@ package wire
 import "github.com/tutti-hpc/tutti"
 
 //msgp:limit arrays:1048576 maps:65536
-//msgp:tuple Assign Run DepValue Runs Started RunStart Done Result StartEngine StopEngine EngineUp EngineDown DropBlobs Display HeldRun HeldEngine
+//msgp:tuple Assign Run DepValue Runs Started RunStart Done Result StartEngine StopEngine EngineUp EngineDown DropBlobs Credit Display HeldRun HeldEngine
 
 // AgentHello is what an agent says when it opens a link (the Info of its Hello): its node, and
 // what it still has from before, so that a controller which was restarted finds both again.
@@ -113,6 +113,8 @@ type ProgramSpec struct {
 	Args []string  `cbor:"args,omitempty"`
 	Env  []string  `cbor:"env,omitempty"`
 	Dir  string    `cbor:"dir,omitempty"`
+	// Setup is code that every engine runs before anything else, in the program's language.
+	Setup []string `cbor:"setup,omitempty"`
 }
 
 // StartEngine asks an agent for an engine; the engine's program is asked for if it is not known.
@@ -145,6 +147,13 @@ type EngineDown struct {
 
 // DropBlobs frees blobs that nobody refers to.
 type DropBlobs struct{ Blobs []tutti.BlobID }
+
+// Credit says that so many bytes of what a run has printed or shown were passed on to the client that
+// wants to hear it. Its engine, or command, holds back what it prints until then.
+type Credit struct {
+	Run   tutti.RunID
+	Bytes int
+}
 
 // Display is something to show, made by a run: a figure, a table.
 type Display struct {

@@ -456,6 +456,52 @@ func (z *Assign) Msgsize() (s int) {
 }
 
 // MarshalMsg implements msgp.Marshaler
+func (z *Credit) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// array header, size 2
+	o = append(o, 0x92)
+	o, err = z.Run.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "Run")
+		return
+	}
+	o = msgp.AppendInt(o, z.Bytes)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *Credit) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadArrayHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	if zb0001 != 2 {
+		err = msgp.ArrayError{Wanted: 2, Got: zb0001}
+		return
+	}
+	bts, err = z.Run.UnmarshalMsg(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Run")
+		return
+	}
+	z.Bytes, bts, err = msgp.ReadIntBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err, "Bytes")
+		return
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *Credit) Msgsize() (s int) {
+	s = 1 + z.Run.Msgsize() + msgp.IntSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
 func (z *DepValue) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// array header, size 2
@@ -954,9 +1000,9 @@ func (z *HeldRun) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *ProgramSpec) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 7
+	// map header, size 8
 	// string "Name"
-	o = append(o, 0x87, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = append(o, 0x88, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
 	o = msgp.AppendString(o, z.Name)
 	// string "Path"
 	o = append(o, 0xa4, 0x50, 0x61, 0x74, 0x68)
@@ -986,6 +1032,12 @@ func (z *ProgramSpec) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "Dir"
 	o = append(o, 0xa3, 0x44, 0x69, 0x72)
 	o = msgp.AppendString(o, z.Dir)
+	// string "Setup"
+	o = append(o, 0xa5, 0x53, 0x65, 0x74, 0x75, 0x70)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Setup)))
+	for za0003 := range z.Setup {
+		o = msgp.AppendString(o, z.Setup[za0003])
+	}
 	return
 }
 
@@ -1087,6 +1139,29 @@ func (z *ProgramSpec) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Dir")
 				return
 			}
+		case "Setup":
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Setup")
+				return
+			}
+			if zb0004 > z1f8b141elimitArrays {
+				err = msgp.ErrLimitExceeded
+				return
+			}
+			if cap(z.Setup) >= int(zb0004) {
+				z.Setup = (z.Setup)[:zb0004]
+			} else {
+				z.Setup = make([]string, zb0004)
+			}
+			for za0003 := range z.Setup {
+				z.Setup[za0003], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Setup", za0003)
+					return
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1109,7 +1184,10 @@ func (z *ProgramSpec) Msgsize() (s int) {
 	for za0002 := range z.Env {
 		s += msgp.StringPrefixSize + len(z.Env[za0002])
 	}
-	s += 4 + msgp.StringPrefixSize + len(z.Dir)
+	s += 4 + msgp.StringPrefixSize + len(z.Dir) + 6 + msgp.ArrayHeaderSize
+	for za0003 := range z.Setup {
+		s += msgp.StringPrefixSize + len(z.Setup[za0003])
+	}
 	return
 }
 

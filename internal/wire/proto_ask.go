@@ -32,7 +32,9 @@ type EngineRow struct {
 	Life    uint32         `cbor:"life" json:"life"`
 	Running tutti.TaskID   `cbor:"running" json:"running,omitempty"` // 0 if idle
 	Queued  int            `cbor:"queued" json:"queued"`
+	Waiting int            `cbor:"waiting" json:"-"` // of Queued those that were not sent to it yet
 	State   string         `cbor:"state" json:"state"`
+	Ended   int            `cbor:"ended" json:"ended"` // tasks that have ended there, in all its lives
 }
 
 // WatchEngines asks for the engines of a program as soon as they are others than in the version
@@ -147,6 +149,34 @@ type ReadEvents struct {
 // EngineName names an engine ("stacks", passed on to its agent, answered by text).
 type EngineName struct {
 	Engine tutti.EngineID `cbor:"engine"`
+}
+
+// SignalEngine sends a signal to an engine and its children ("signal", passed on to its agent).
+type SignalEngine struct {
+	Engine tutti.EngineID `cbor:"engine"`
+	Signal int            `cbor:"signal"`
+}
+
+// EndEngine ends an engine's process, and what runs there with it. Of the controller it is asked by
+// "stop-engine", after which the engine is gone for good, or by "restart-engine", which is answered
+// when it is back; agents answer "end-engine" at once.
+type EndEngine struct {
+	Engine tutti.EngineID `cbor:"engine"`
+	Life   uint32         `cbor:"life"` // 0 for any
+	Why    string         `cbor:"why"`
+}
+
+// MoreEngines asks for N more engines of a program that is wanted ("more-engines").
+type MoreEngines struct {
+	Program string `cbor:"program"`
+	N       int    `cbor:"n"`
+}
+
+// SetUp adds to the code that engines of a program run at their start ("setup"; of an agent, the
+// code is all there is). The answer, a []tutti.EngineID, names those that were started without it.
+type SetUp struct {
+	Program string   `cbor:"program"`
+	Code    []string `cbor:"code"`
 }
 
 // DrainNode stops giving work to a node, or begins again ("drain").

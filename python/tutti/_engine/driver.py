@@ -213,7 +213,7 @@ class Engine:
             if board[GENERATION] != generation:
                 # The agent may or may not have seen that it had begun.
                 board[BEGUN] = before
-                self.record(serial, started, 0, DROPPED, 0, INLINE, b"")
+                self.record(serial, started, generation, DROPPED, 0, INLINE, b"")
                 return
             self.serial = serial
             f = functions[number]
@@ -353,9 +353,10 @@ class Engine:
             if length:
                 self.ring[at + 32 : at + 32 + length] = body
             board[HEAD] = head + n
-        if ending != DROPPED:
-            board[ENDED] = serial
         self.untold += 1
+        if ending == DROPPED:
+            return
+        board[ENDED] = serial
         if self.untold >= TELL_EVERY or started + took - self.told_at > TELL_AFTER:
             self.told_at = started + took
             if self.untold > 1:
