@@ -138,17 +138,22 @@ def loads(
     namespace: Optional[Names] = None,
     shipped: Optional[Names] = None,
     persistent_load: Optional[Callable[[Any], Any]] = None,
+    wanted: Optional[Names] = None,
 ) -> Any:
     """The object that `dumps` wrote, with the buffers that were kept apart.
 
     `namespace` is where functions of `__main__` find their globals; by default the real `__main__`.
     `shipped` remembers which of its names were put there on behalf of functions (an empty dictionary to
-    begin with, the same one ever after). What a function that came alone wants there is
-    remembered too, for `reship`.
+    begin with, the same one ever after). What is wanted there is added to `wanted`; of a function that
+    came alone it is remembered too, for `reship`.
     """
     here = _rebuild.here
     before = here.namespace, here.shipped, here.wanted
-    here.namespace, here.shipped, here.wanted = namespace, shipped, None if namespace is None else {}
+    if shipped is not None and namespace is vars(sys.modules["__main__"]):
+        _rebuild.shipped_to_main = shipped  # there is one __main__, whoever loads
+    if wanted is None and namespace is not None:
+        wanted = {}
+    here.namespace, here.shipped, here.wanted = namespace, shipped, wanted
     try:
         if persistent_load is None:
             obj = pickle.loads(data, buffers=buffers)
@@ -156,9 +161,9 @@ def loads(
             unpickler = _Unpickler(io.BytesIO(data), buffers=buffers)
             unpickler.resolve = persistent_load
             obj = unpickler.load()
-        if here.wanted:
+        if wanted:
             try:
-                _wanted[obj] = here.wanted
+                _wanted[obj] = dict(wanted)
             except TypeError:  # not a function, or one that cannot be a key: args
                 pass
         return obj

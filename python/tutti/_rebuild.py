@@ -40,7 +40,7 @@ class _Here(threading.local):
 
 
 here = _Here()
-_default_shipped: Names = {}
+shipped_to_main: Names = {}  # what was put into the real __main__ on behalf of functions
 _dynamic: Dict[str, types.ModuleType] = {}
 
 
@@ -121,7 +121,7 @@ def _ship(space: Names, where: Any, names: Names) -> None:
     if where is not None:
         space.update(names)
         return
-    fill(space, _default_shipped if here.shipped is None else here.shipped, names)
+    fill(space, shipped_to_main if here.shipped is None else here.shipped, names)
     if here.wanted is not None:
         here.wanted.update(names)
 

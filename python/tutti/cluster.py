@@ -124,8 +124,9 @@ class ControllerLauncher:
     `state` is before, running, or after; `identifier` its process id; `socket` where clients come.
     """
 
-    def __init__(self, args: Sequence[str] = (), log: Optional[str] = None) -> None:
+    def __init__(self, args: Sequence[str] = (), log: Optional[str] = None, joins: Optional[str] = None) -> None:
         self.args, self.log = list(args), log
+        self.joins = joins  # the name of a cluster that runs, to speak for; None: one of its own
         self.state, self.identifier = "before", ""
         self.socket, self.pid, self.cluster = "", 0, ""
         self._process: Optional[subprocess.Popen[bytes]] = None
@@ -135,7 +136,8 @@ class ControllerLauncher:
         """Start it with `n` engines, and wait until clients may come. LauncherError with its reason if it fails."""
         socket = str(runtime_folder() / ("c-%s.sock" % secrets.token_hex(6)))
         read, write = os.pipe()
-        command = [find_binary(), "gateway", "--embedded", "--socket", socket, "--engines", str(n), "--ready-fd", str(write)]
+        command = [find_binary(), "gateway", "--socket", socket, "--engines", str(n), "--ready-fd", str(write)]
+        command += ["--cluster", self.joins] if self.joins else ["--embedded"]
         log = open(self.log, "ab") if self.log else subprocess.DEVNULL
         try:
             self._process = subprocess.Popen(

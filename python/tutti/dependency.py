@@ -53,11 +53,11 @@ class Reference:
 
 def _resolve(name: str) -> Any:
     """What `name` is in the namespace that things are being loaded into; a Reference, where that is not an engine."""
-    from ._rebuild import here
+    from ._rebuild import here, main_namespace
 
-    if here.namespace is None:
+    if here.namespace is None and "tutti._engine.driver" not in sys.modules:
         return Reference(name)
-    return eval(name, here.namespace)  # noqa: S307  (an expression of the user's own)
+    return eval(name, main_namespace())  # noqa: S307  (an expression of the user's own)
 
 
 class Dependency(Set[str]):
