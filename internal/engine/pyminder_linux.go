@@ -36,12 +36,13 @@ func (p *pyProcess) mind() {
 		p.attend()
 		p.mu.Lock()
 		rest := len(p.out) > 0
-		inside := len(p.queue.inside)
+		p.parked = len(p.queue.inside) == 0
+		parked := p.parked
 		p.mu.Unlock()
 		if rest {
 			p.writeOut()
 		}
-		if inside == 0 {
+		if parked {
 			continue
 		}
 		begun := p.board.begun.Load()
@@ -49,12 +50,11 @@ func (p *pyProcess) mind() {
 			last, ticks = begun, 0
 		}
 		p.lookAtRing()
-		if ticks == startedTicks {
-			p.lasts(begun)
-			continue
-		}
-		if ticks < startedTicks {
+		switch {
+		case ticks < startedTicks || !p.lasts(begun):
 			tickTimer.Reset(tick)
+		case p.insist():
+			tickTimer.Reset(insistEvery)
 		}
 	}
 }
@@ -191,13 +191,19 @@ func (p *pyProcess) lookAtRing() {
 	}
 }
 
-// lasts is called when a run has lasted for longer than a moment.
-func (p *pyProcess) lasts(serial uint64) {
+// lasts is called when a run has lasted for longer than a moment. It reports whether there is
+// nothing to look at until it ends.
+func (p *pyProcess) lasts(serial uint64) bool {
 	p.mu.Lock()
 	r := p.queue.first()
 	if r == nil || r.Serial != serial || p.board.begun.Load() != serial || p.board.ended.Load() >= serial {
 		p.mu.Unlock()
-		return
+		return false
+	}
+	p.parked = true
+	if p.queue.long == serial { // told
+		p.mu.Unlock()
+		return true
 	}
 	p.queue.long = serial
 	s := wire.RunStart{Run: r.ID, At: time.Now().Add(-startedTicks * tick).UnixNano()}
@@ -211,6 +217,24 @@ func (p *pyProcess) lasts(serial uint64) {
 	if p.runOf(serial) == s.Run {
 		p.sink(Started{s})
 	}
+	return true
+}
+
+// insistEvery is how often a run is interrupted that was not yet: its process may ignore the signal at
+// the time, as it does while os.system waits for a child.
+const insistEvery = 50 * time.Millisecond
+
+// insist interrupts the run that was asked to stop and has not noticed. It reports whether there is one.
+func (p *pyProcess) insist() bool {
+	serial := p.board.cancel.Load()
+	p.mu.Lock()
+	r := p.queue.serial(serial)
+	waits := r != nil && r.asked
+	p.mu.Unlock()
+	if waits {
+		p.signal(unix.SIGINT)
+	}
+	return waits
 }
 
 // writeOut writes what the socket did not take at once, waiting until it does.

@@ -51,6 +51,7 @@ type pyProcess struct {
 	writing bool   // the minder is writing some that came before those
 	asks    []pyAsk
 	ready   bool
+	parked  bool // the minder sleeps until a run is given
 	stop    bool // when the queue is empty the interpreter is told to end
 	hung    bool
 	dead    bool // the shared memory is not mapped any more
@@ -189,6 +190,10 @@ func (p *pyProcess) give() {
 	}
 	if runs := p.queue.give(p.board.generation.Load()); len(runs) > 0 {
 		p.out = p.appendRuns(p.out, runs)
+		if p.parked {
+			p.parked = false
+			p.wake()
+		}
 	} else if p.stop && len(p.queue.inside) == 0 {
 		p.stop = false
 		p.out = appendPyFrame(p.out, pyStop, 0, 0, nil)

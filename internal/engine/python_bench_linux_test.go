@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+
+	"github.com/tutti-hpc/tutti"
 )
 
 // flood measures a run through an interpreter in batches; each is as many calls as items says.
@@ -108,6 +110,32 @@ func BenchmarkPythonRoundTrip(b *testing.B) {
 					}
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkPythonArray measures an array of 100 MB: out of an engine into a segment, and from there into a function. The
+// segment is warm after the first round. It needs numpy.
+func BenchmarkPythonArray(b *testing.B) {
+	for _, way := range []string{"out", "in"} {
+		b.Run(way, func(b *testing.B) {
+			g, store := withStore(b, 1<<30, func(edit func(*Spec)) *rig { return startPython(b, "/usr/bin/python3", edit) })
+			g.p.Send([]Run{g.cell(1, "import numpy\ncall = ((numpy.ones(12500000),), {})")})
+			if r := g.result(1); r.Ending != Succeeded {
+				b.Skip(r.Fail.Error())
+			}
+			drop := func(v tutti.Value) { store.As("engine").Drop(v.Ref) }
+			v := g.good(g.py(2, "py.pull", "", pyStr("call"))).Value
+			b.SetBytes(v.Ref.Size)
+			for n := uint64(3); b.Loop(); n++ {
+				if way == "in" {
+					g.good(g.pyRef(n, "py.apply", pyGlobal("builtins", "len"), v))
+					continue
+				}
+				drop(v)
+				v = g.good(g.py(n, "py.pull", "", pyStr("call"))).Value
+			}
+			drop(v)
 		})
 	}
 }

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/wire"
@@ -150,6 +154,394 @@ func TestPythonCalls(t *testing.T) {
 		g.p.Send([]Run{g.py(2003, "py.pull", "", pyStr("z"))})
 		if r := g.result(2003); r.Ending != UserFailed || !strings.Contains(r.Fail.Error().Error(), "NameError: name 'z'") {
 			t.Errorf("ending %d: %v", r.Ending, r.Fail.Error())
+		}
+	})
+}
+
+// What goes wrong in a cell or a function is told with its source lines, and the engine lives on.
+func TestPythonFailures(t *testing.T) {
+	table := []struct {
+		name, code, text string
+		stack            []string
+	}{
+		{"error", "def f(x):\n    return 1 // x\nf(0)", "ZeroDivisionError", []string{"return 1 // x", "in f", "<tutti-1>"}},
+		{"chained", "try:\n    {}['a']\nexcept KeyError as e:\n    raise ValueError('no star') from e", "ValueError: no star", []string{"KeyError: 'a'", "direct cause"}},
+		{"syntax", "a b", "SyntaxError", []string{"a b"}},
+		{"exit", "import sys\nsys.exit(4)", "SystemExit: 4", nil},
+		{"recursion", "def g(): return g()\ng()", "RecursionError", []string{"Previous line repeated"}},
+		{"own interrupt", "raise KeyboardInterrupt", "KeyboardInterrupt", nil},
+		{"bad text", "class E(Exception):\n    def __str__(self): raise ValueError('x')\nraise E", "E", nil},
+		{"cannot travel", "class F(Exception):\n    def __init__(self): self.lock = __import__('_thread').allocate_lock()\nraise F", "F", nil},
+		{"surrogates", "raise ValueError('\\udc80')", "ValueError", nil},
+	}
+	eachPython(t, func(t *testing.T, g *rig) {
+		for i, c := range table {
+			n := uint64(i + 1)
+			g.p.Send([]Run{g.cell(n, c.code)})
+			res := g.result(n)
+			err := res.Fail.Error()
+			e, ok := err.(*tutti.Error)
+			if res.Ending != UserFailed || !ok || e.Kind != tutti.Failed || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("%s: ending %d: %v", c.name, res.Ending, err)
+				continue
+			}
+			if e.Engine != 3 || e.Host != "here" || e.Task != id(n).Task || res.Value.Codec != tutti.Pickle {
+				t.Errorf("%s: the error does not say where: %+v", c.name, e)
+			}
+			for _, line := range c.stack {
+				if !strings.Contains(e.Stack, line) {
+					t.Errorf("%s: the stack has no %q:\n%s", c.name, line, e.Stack)
+				}
+			}
+			if strings.Contains(e.Stack, "driver.py") || strings.Contains(e.Stack, "calls.py") {
+				t.Errorf("%s: the stack shows ours:\n%s", c.name, e.Stack)
+			}
+		}
+		if s := g.cellValue(100, "6 * 7"); s != "42" {
+			t.Errorf("afterwards %q", s)
+		}
+		g.p.Send([]Run{g.cell(101, "import threading\nlock = threading.Lock()"), g.py(102, "py.pull", "", pyStr("lock"))})
+		g.result(101)
+		if e := g.result(102).Fail.Error(); e == nil || !strings.Contains(e.Error(), "_thread.lock") || !strings.Contains(e.Error(), "cannot be pickled") {
+			t.Errorf("a result that cannot travel: %v", e)
+		}
+		g.p.Send([]Run{g.py(103, "py.apply", pyGlobal("nowhere", "f"), pyTuple(pyTuple(), pyDict()))})
+		if e := g.result(103).Fail.Error(); e == nil || !strings.Contains(e.Error(), "No module named 'nowhere'") {
+			t.Errorf("a function that is not there: %v", e)
+		}
+		g.p.Send([]Run{g.run(104, "py.nothing")})
+		if r := g.result(104); r.Ending != Rejected || tutti.KindOf(r.Fail.Error()) != tutti.NotFound {
+			t.Errorf("a call that is not there: ending %d, %v", r.Ending, r.Fail.Error())
+		}
+		bad := g.run(105, "py.pull")
+		bad.Args = []byte{0x91, 0x93, 0xc0, 0xc0, 0xc0}
+		g.p.Send([]Run{bad})
+		if r := g.result(105); r.Ending != Rejected || tutti.KindOf(r.Fail.Error()) != tutti.Corrupt {
+			t.Errorf("bytes that are no arguments: ending %d, %v", r.Ending, r.Fail.Error())
+		}
+	})
+}
+
+// A run that is cancelled ends, whether it waits, sleeps or computes; what was behind it goes on.
+func TestPythonCancel(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		for i, code := range []string{"import time\ntime.sleep(1000)", "while True: pass", "import subprocess\nsubprocess.run(['sleep', '1000'])", "import os\nos.system('sleep 1000')\nwhile True: pass"} {
+			n := uint64(10 * i)
+			g.p.Send([]Run{g.cell(n+1, code), g.cell(n+2, "1"), g.cell(n+3, "2")})
+			if s := wait[Started](g); s.Run.Run != id(n+1) || s.Run.At == 0 {
+				t.Fatalf("started %+v", s)
+			}
+			g.p.Cancel(id(n+2), false)
+			if res := g.result(n + 2); res.Ending != WasCanceled || tutti.KindOf(res.Fail.Error()) != tutti.Canceled {
+				t.Fatalf("one that waited: ending %d, %v", res.Ending, res.Fail.Error())
+			}
+			g.p.Cancel(id(n+1), true)
+			var all []wire.Result
+			for len(all) < 2 {
+				all = append(all, wait[Results](g).Results...)
+			}
+			if all[0].Run != id(n+1) || all[0].Ending != WasCanceled || tutti.KindOf(all[0].Fail.Error()) != tutti.Timeout {
+				t.Errorf("%q: %+v, %v", code, all[0], all[0].Fail.Error())
+			}
+			if all[1].Run != id(n+3) || all[1].Ending != Succeeded {
+				t.Errorf("the one behind: %+v", all[1])
+			}
+			g.p.Cancel(id(n+1), false) // over already: nothing
+		}
+		g.cellValue(100, "1")
+	})
+}
+
+// Runs that have not begun can be taken back, also those that the interpreter has been given.
+func TestPythonTakeBack(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		runs := []Run{g.cell(1, "import time")}
+		for i := range uint64(40) {
+			runs = append(runs, g.py(i+2, "py.apply", pyGlobal("builtins", "abs"), pyTuple(pyTuple(pyInt(1)), pyDict())))
+		}
+		g.p.Send(runs)
+		ended := map[tutti.RunID]bool{}
+		for len(ended) < len(runs) {
+			for _, res := range wait[Results](g).Results {
+				ended[res.Run] = true
+			}
+		}
+		// Functions of which the last call was short are given ahead: the second of these lasts.
+		sleep := pyGlobal("time", "sleep")
+		g.p.Send([]Run{g.py(100, "py.apply", sleep, pyTuple(pyTuple(pyInt(0)), pyDict()))})
+		g.result(100)
+		runs = nil
+		for i := range uint64(10) {
+			s := 0
+			if i == 1 {
+				s = 1000
+			}
+			runs = append(runs, g.py(101+i, "py.apply", sleep, pyTuple(pyTuple(pyInt(s)), pyDict())))
+		}
+		g.p.Send(runs)
+		if r := g.result(101); r.Ending != Succeeded { // it is told although the next one lasts
+			t.Fatalf("%+v", r)
+		}
+		if s := wait[Started](g); s.Run.Run != id(102) {
+			t.Fatalf("started %+v", s)
+		}
+		g.p.TakeBack([]tutti.RunID{id(102), id(103), id(105), id(999)})
+		if b := wait[GivenBack](g).Runs; len(b) != 2 || b[0] != id(103) || b[1] != id(105) {
+			t.Fatalf("given back %v", b)
+		}
+		g.p.TakeBack([]tutti.RunID{id(103)})
+		if b := wait[GivenBack](g).Runs; len(b) != 0 {
+			t.Fatalf("given back twice: %v", b)
+		}
+		g.p.Cancel(id(102), false)
+		var got []tutti.RunID
+		for len(got) < 7 {
+			for _, res := range wait[Results](g).Results {
+				got = append(got, res.Run)
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint([]tutti.RunID{id(102), id(104), id(106), id(107), id(108), id(109), id(110)}) {
+			t.Errorf("ended: %v", got)
+		}
+	})
+}
+
+// What is printed is told apart by run and stream, by whomever it is printed.
+func TestPythonOutput(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		for i := uint64(1); i <= 20; i++ {
+			text := fmt.Sprintf("run %d", i)
+			g.p.Send([]Run{g.cell(i, "import sys\nprint('"+text+"')\nsys.stderr.write('err:"+text+"')\nNone")})
+			if out, errOut := g.printed(i); out != text+"\n" || errOut != "err:"+text {
+				t.Fatalf("run %d printed %q and %q", i, out, errOut)
+			}
+		}
+		for i, c := range []struct{ code, out string }{
+			{"import os\nos.system('echo from a child')\nNone", "from a child\n"},
+			{"import ctypes\nlibc = ctypes.CDLL(None)\nlibc.printf(b'from C')\nNone", "from C"},
+			{"import os\nn = os.write(1, b'from the system')", "from the system"},
+			{"import sys\nsys.stdout.write('no line')\nNone", "no line"},
+			{"import subprocess\np = subprocess.run(['sh', '-c', 'echo a; echo b'])", "a\nb\n"},
+		} {
+			n := uint64(30 + i)
+			g.p.Send([]Run{g.cell(n, c.code)})
+			if out, _ := g.printed(n); out != c.out {
+				t.Errorf("%s printed %q", c.code, out)
+			}
+		}
+	})
+}
+
+// 100 MB of output pass in bounded pieces; without credit the printing run waits.
+func TestPythonMuchOutput(t *testing.T) {
+	g := anyPython(t, nil)
+	g.p.Send([]Run{g.cell(1, "line = 'x' * 99999\nfor i in range(1000): print(line)")})
+	held, total := 0, 0
+	for held < OutputWindow { // no credit is given
+		held += len(wait[Output](g).Data)
+		g.seen = nil
+	}
+	if held > OutputWindow {
+		t.Fatalf("%d bytes came with credit for %d", held, OutputWindow)
+	}
+	total = held
+	g.p.Credit(held)
+	for total < 100e6 {
+		o := wait[Output](g)
+		total += len(o.Data)
+		g.p.Credit(len(o.Data))
+		g.seen = nil
+	}
+	if r := g.result(1); r.Ending != Succeeded || total != 100e6 {
+		t.Errorf("%d bytes, %+v", total, r)
+	}
+}
+
+// An interpreter that dies of its own code says of what.
+func TestPythonDeaths(t *testing.T) {
+	for _, c := range []struct {
+		code           string
+		status         int
+		signal         string
+		stack, why     string
+		begun, printed int
+	}{
+		{"import os\nos._exit(3)", 3, "", "", "os._exit", 1, 0},
+		{"import ctypes\ndef deep():\n    ctypes.string_at(0)\ndeep()", 0, "SEGV", "in deep", "signal SEGV", 1, 0},
+		{"import os\nos.abort()", 0, "ABRT", "Current thread", "signal ABRT", 1, 0},
+		{"import os, signal\nprint('last words')\nos.kill(os.getpid(), signal.SIGKILL)", 0, "KILL", "", "signal KILL", 1, 0},
+		{"import os, sys\nprint('why', file=sys.stderr)\nos._exit(5)", 5, "", "", "why", 1, 0},
+	} {
+		g := anyPython(t, nil)
+		g.p.Send([]Run{g.cell(1, c.code), g.cell(2, "1")})
+		x := g.exited()
+		if x.Status != c.status || x.Signal != c.signal || !strings.Contains(x.Stack, c.stack) || !strings.Contains(x.Why, c.why) || x.Begun != 1 || x.Ended != 0 {
+			t.Errorf("%s: %+v", c.code, x)
+		}
+	}
+}
+
+// An interpreter that is asked to stop finishes what it has, and what its modules have registered.
+func TestPythonStop(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		file := filepath.Join(t.TempDir(), "said")
+		g.p.Send([]Run{g.cell(1, "import atexit, threading, time\natexit.register(lambda: open('"+file+"', 'w').write('bye'))\nthreading.Thread(target=time.sleep, args=(1000,)).start()\ntime.sleep(1000)"), g.cell(2, "1")})
+		wait[Started](g)
+		g.p.Stop()
+		g.p.Cancel(id(1), false)
+		n := 0
+		for n < 2 {
+			n += len(wait[Results](g).Results)
+		}
+		if x := g.exited(); x.Status != 0 || x.Signal != "" || x.Begun != 2 || x.Ended != 2 {
+			t.Errorf("%+v", x)
+		}
+		if b, err := os.ReadFile(file); string(b) != "bye" {
+			t.Errorf("%q, %v", b, err)
+		}
+	})
+}
+
+// A stopped interpreter is found out and killed; its stacks can be seen while it is busy.
+func TestPythonHung(t *testing.T) {
+	g := anyPython(t, func(s *Spec) { s.Hang = 100 * time.Millisecond })
+	g.p.Send([]Run{g.cell(1, "import time\ndef dozing():\n    time.sleep(1000)\ndozing()")})
+	wait[Started](g)
+	for range 2 {
+		if text, err := g.p.Stacks(t.Context()); err != nil || !strings.Contains(text, "in dozing") {
+			t.Fatalf("%v: %s", err, text)
+		}
+	}
+	if err := syscall.Kill(g.p.Pid(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if x := g.exited(); !x.Hung || x.Signal != "KILL" || !strings.Contains(x.Why, "stopped") {
+		t.Errorf("%+v", x)
+	}
+	if _, err := g.p.Stacks(t.Context()); tutti.KindOf(err) != tutti.Closed {
+		t.Errorf("stacks of a dead engine: %v", err)
+	}
+}
+
+// Start-up code is run again in the engine's later lives; one that fails is reported.
+func TestPythonSetup(t *testing.T) {
+	for _, path := range interpreters(t) {
+		py := &Python{}
+		flag := filepath.Join(t.TempDir(), "flag")
+		life := func() *rig {
+			t.Setenv("TUTTI_PYTHON", filepath.Join("..", "..", "python"))
+			return start(t, py, func(s *Spec) { s.Program = wire.ProgramSpec{Name: "python:any", Path: path} })
+		}
+		g := life()
+		g.p.Send([]Run{g.py(1, "py.setup", "", pyDict(pyStr("code"), pyStr("import os\nready = 7\nif os.path.exists('"+flag+"'): raise OSError('no more')")))})
+		if r := g.result(1); r.Ending != Succeeded {
+			t.Fatal(r.Fail.Error())
+		}
+		g.p.Send([]Run{g.py(2, "py.clear", "", "N")})
+		g.result(2)
+		if s := g.cellValue(3, "ready"); s != "7" {
+			t.Errorf("ready is %q", s)
+		}
+		g.p.Kill()
+		g.exited()
+		g = life()
+		if s := g.cellValue(4, "ready"); s != "7" {
+			t.Errorf("in its second life ready is %q", s)
+		}
+		if err := os.WriteFile(flag, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		events := make(chan Event, 16)
+		if _, err := py.Start(t.Context(), Spec{Engine: 3, Program: wire.ProgramSpec{Name: "python:any", Path: path}}, func(e Event) { events <- e }); err != nil {
+			t.Fatal(err)
+		}
+		if x := (<-events).(Exited); x.Status == 0 || !strings.Contains(x.Why, "start-up code failed: OSError: no more") {
+			t.Errorf("%+v", x)
+		}
+		return
+	}
+}
+
+// What cannot be an engine says why.
+func TestPythonStartErrors(t *testing.T) {
+	t.Setenv("TUTTI_PYTHON", filepath.Join("..", "..", "python"))
+	for _, c := range []struct {
+		spec wire.ProgramSpec
+		kind tutti.Kind
+		text string
+	}{
+		{wire.ProgramSpec{Name: "python:3.11", Path: "/nowhere/python"}, tutti.NotFound, "/nowhere/python"},
+		{wire.ProgramSpec{Name: "python:3.11", Path: "/usr/bin/python3", Dir: "/nowhere"}, tutti.NotFound, "working directory"},
+	} {
+		_, err := (&Python{}).Start(t.Context(), Spec{Program: c.spec}, func(Event) {})
+		if tutti.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%+v: %v", c.spec, err)
+		}
+	}
+	for _, path := range interpreters(t) {
+		events := make(chan Event, 16)
+		if _, err := (&Python{}).Start(t.Context(), Spec{Program: wire.ProgramSpec{Name: "python:3.2", Path: path}}, func(e Event) { events <- e }); err != nil {
+			t.Fatal(err)
+		}
+		if x := (<-events).(Exited); x.Status == 0 || !strings.Contains(x.Why, "not 3.2 as the client's") {
+			t.Errorf("%+v", x)
+		}
+	}
+}
+
+// What is shown arrives before the result of the run that shows it.
+func TestPythonDisplay(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		g.p.Send([]Run{g.cell(1, "from tutti._display import display\ndisplay('<svg/>', mime='image/svg+xml')")})
+		d := wait[Display](g)
+		if d.Run != id(1) || d.Engine != 3 || d.MIME != "image/svg+xml" || string(d.Value.Data) != "<svg/>" {
+			t.Errorf("%+v", d)
+		}
+		if r := g.result(1); r.Ending != Succeeded {
+			t.Error(r.Fail.Error())
+		}
+	})
+}
+
+// What user code leaves behind does not hold the engine's connections: neither threads nor forks.
+func TestPythonForks(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		code := `import os, multiprocessing
+mp = multiprocessing.get_context('fork')
+def square(x): return x * x
+with mp.Pool(2) as pool:
+    got = pool.map(square, range(10))
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    import time
+    r, w = os.pipe()
+    os.close(1); os.close(2)
+    time.sleep(30)
+    os._exit(0)
+pid`
+		g.p.Send([]Run{g.cell(1, code)})
+		res := g.result(1)
+		if res.Ending != Succeeded {
+			t.Fatal(res.Fail.Error())
+		}
+		child, err := strconv.Atoi(plainOf(res))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = syscall.Kill(child, syscall.SIGKILL) })
+		if s := g.cellValue(2, "got[3]"); s != "9" {
+			t.Error(s)
+		}
+		// A child that comes back from the run is not a second engine.
+		g.p.Send([]Run{g.cell(3, "child = os.fork()\nchild == 0")})
+		if r := g.result(3); plainOf(r) != "False" {
+			t.Errorf("%+v", r)
+		}
+		g.cellValue(4, "os.waitpid(child, 0)")
+		g.p.Stop()
+		if x := g.exited(); x.Status != 0 || x.Signal != "" {
+			t.Errorf("%+v", x)
 		}
 	})
 }

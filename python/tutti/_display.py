@@ -38,6 +38,18 @@ def display(*objects: Any, mime: Optional[str] = None) -> None:
             print(data.get("text/plain", obj))
 
 
+DATA = "application/x-tutti-data"  # a pack of a dict
+
+
+def publish_data(data: Dict[str, Any]) -> None:
+    """On an engine, let the client see these values in `AsyncResult.data` while the task goes on."""
+    from . import _pack
+
+    if publisher is None:
+        raise RuntimeError("publish_data works in a task on an engine")
+    publisher({DATA: _pack.dumps(dict(data))})
+
+
 def _notebook(data: Dict[str, Any]) -> bool:
     import sys
 

@@ -32,31 +32,32 @@ _align = 64
 _simple = frozenset((type(None), bool, int, float, complex, str, bytes))
 
 
-def _plain(obj: Any) -> bytes:
-    data = pickle.dumps(obj, 5)
-    return _head.pack(MAGIC, 0, len(data)) + data
+def _plain(data: bytes) -> bytes:
+    return _head.pack(MAGIC, 0, len(data))
 
 
-NOTHING = _plain(None)
+NOTHING = _plain(pickle.dumps(None, 5)) + pickle.dumps(None, 5)
 
 
 class Parts:
-    """A pack that is not yet written: its head with the pickle, and the buffers that follow."""
+    """A pack that is not yet written: its head, the pickle, and the buffers that follow."""
 
-    __slots__ = ("head", "buffers", "size")
+    __slots__ = ("head", "body", "buffers", "size")
 
-    def __init__(self, head: bytes, buffers: Sequence[memoryview]) -> None:
+    def __init__(self, head: bytes, body: bytes, buffers: Sequence[memoryview]) -> None:
         self.head = head
+        self.body = body
         self.buffers = buffers
-        size = len(head)
+        size = len(head) + len(body)
         for b in buffers:
             size = -(-size // _align) * _align + b.nbytes
         self.size = size
 
     def write(self, into: memoryview) -> None:
         """Write the pack to the beginning of a buffer of at least `size` bytes."""
-        at = len(self.head)
-        into[:at] = self.head
+        start, at = len(self.head), len(self.head) + len(self.body)
+        into[:start] = self.head
+        copy(into[start:at], memoryview(self.body))
         for b in self.buffers:
             start = -(-at // _align) * _align
             into[at:start] = bytes(start - at)
@@ -66,7 +67,7 @@ class Parts:
     def join(self) -> bytes:
         """The pack as a byte string."""
         if not self.buffers:
-            return self.head
+            return self.head + self.body
         out = bytearray(self.size)
         self.write(memoryview(out))
         return bytes(out)
@@ -92,7 +93,8 @@ def parts(obj: Any, dump: Optional[Callable[[Any, Callable[[Any], Any]], bytes]]
     and classes by value. The object must not change before the parts are written.
     """
     if type(obj) in _simple:
-        return Parts(_plain(obj), ())
+        data = pickle.dumps(obj, 5)
+        return Parts(_plain(data), data, ())
     found: List[memoryview] = []
 
     def take(buffer: pickle.PickleBuffer) -> bool:
@@ -107,15 +109,16 @@ def parts(obj: Any, dump: Optional[Callable[[Any, Callable[[Any], Any]], bytes]]
 
     data = (dump or default_dump())(obj, take)
     if not found:
-        return Parts(_head.pack(MAGIC, 0, len(data)) + data, ())
+        return Parts(_plain(data), data, ())
     sizes = struct.pack("<%dQ" % len(found), *(b.nbytes for b in found))
-    return Parts(_head.pack(MAGIC, len(found), len(data)) + sizes + data, found)
+    return Parts(_head.pack(MAGIC, len(found), len(data)) + sizes, data, found)
 
 
 def dumps(obj: Any) -> bytes:
     """The pack of an object, as a byte string."""
     if type(obj) in _simple:
-        return _plain(obj)
+        data = pickle.dumps(obj, 5)
+        return _plain(data) + data
     return parts(obj).join()
 
 

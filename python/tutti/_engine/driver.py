@@ -68,7 +68,7 @@ class Engine:
         self.functions: Dict[int, calls.Function] = {}
         self.serial = 0
         self.running = False  # user code is being run: an interrupt goes to it
-        self.fired = 0.0  # when one did
+        self.fired = (0, 0.0)  # the run to which one did, and when
         self.forked = False
         self.untold = 0  # results that the agent was not told of
         self.told_at = 0
@@ -236,7 +236,7 @@ class Engine:
                     value = self.slow(f, form, view[pos:end])
                 if value is None:
                     data = nothing
-                elif type(value) in simple:
+                elif type(value) in simple and (type(value) not in _LONG or len(value) < 4096):
                     pickled = pickle.dumps(value, 5)
                     data = _HEAD(_pack.MAGIC, 0, len(pickled)) + pickled
                 self.running = False
@@ -448,9 +448,12 @@ class Engine:
     def interrupted(self) -> None:
         """Interrupt the run, but not what we do when it has raised."""
         now = time.monotonic()
-        if now - self.fired < 0.2:
+        serial, last = self.fired
+        if serial == self.serial and now - last < 0.2:
             return
-        self.fired = now
+        self.fired = (self.serial, now)
+        if self.board[CANCEL] == self.serial:
+            self.board[CANCEL] = 0
         raise KeyboardInterrupt
 
     # -- the end
@@ -475,6 +478,7 @@ class Engine:
 
 
 _SIMPLE = frozenset((bool, int, float, complex, str, bytes))
+_LONG = frozenset((str, bytes))
 _HEAD = struct.Struct("<IIQ").pack
 _NEWS = _frame.pack(0, RESULTS, 0, 0)
 _stdout_flush: Callable[[], None] = lambda: None

@@ -75,6 +75,13 @@ def _trim(e: Any, seen: set) -> None:
         while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(_here):
             tb = tb.tb_next
         e.__traceback__ = tb
+        last = None
+        while tb is not None:
+            if not tb.tb_frame.f_code.co_filename.startswith(_here):
+                last = tb
+            tb = tb.tb_next
+        if last is not None and isinstance(e, KeyboardInterrupt):
+            last.tb_next = None  # our own handler
         if e.__cause__ is not None:
             _trim(e.__context__ if e.__context__ is not e.__cause__ else None, seen)
             e = e.__cause__

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .driver import Engine
 
 DISPLAY = 19
-BUNDLE = "application/vnd.tutti.mimebundle+json"
+BUNDLE = "application/x-mimebundle+pickle"  # a pack of a dict: type -> text or bytes
 
 _engine: Optional["Engine"] = None
 
@@ -47,8 +47,7 @@ def publish(data: Dict[str, Any], metadata: Optional[Dict[str, Any]] = None) -> 
         (mime, value), = data.items()
         _send(mime, _bytes(mime, value))
         return
-    body = {"data": {k: _text(k, v) for k, v in data.items()}, "metadata": metadata or {}}
-    _send(BUNDLE, json.dumps(body).encode())
+    _send(BUNDLE, _pack.dumps(dict(data)))
 
 
 def _bytes(mime: str, value: Any) -> bytes:
