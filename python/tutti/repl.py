@@ -25,7 +25,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
 
 from . import _fold, _gateway, _pack
-from .cluster import Cluster, ControllerLauncher, LauncherError
+from .cluster import Cluster, LauncherError, _cores
 from .errors import IPythonError, failure_to_error
 
 __all__ = ["Prompt", "Session", "main"]
@@ -370,13 +370,10 @@ def _options(argv: Optional[Sequence[str]]) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command `tutti repl`; its exit status."""
     options = _options(argv)
-    launcher: Any = None
     cluster: Optional[Cluster] = None
     try:
         if options.cluster:
-            launcher = ControllerLauncher(["--linger=2"], joins=options.cluster)
-            launcher.start(options.n or 0)
-            socket = launcher.socket
+            socket = _gateway.join_cluster(options.cluster)
         else:
             cluster = Cluster(n=options.n)
             cluster._launch(options.n)
@@ -388,8 +385,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     finally:
         if cluster is not None:
             cluster._stop_cluster()
-        if launcher is not None:
-            launcher.stop()
 
 
 def _talk(socket: str, options: argparse.Namespace) -> int:
@@ -410,12 +405,6 @@ def _talk(socket: str, options: argparse.Namespace) -> int:
         return 0
     finally:
         link.close()
-
-
-def _cores() -> int:
-    from .cluster import _cores as cores
-
-    return cores()
 
 
 def _run_script(session: Session, path: str, args: Sequence[str]) -> bool:
