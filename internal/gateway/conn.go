@@ -44,6 +44,15 @@ const (
 	partTime = 10 * time.Second
 )
 
+// bye ends the connection when the gateway ends: with a word about it.
+func (c *conn) bye() {
+	if c.g.ctx.Err() != nil {
+		c.out.json(kindEvent, map[string]any{"kind": "ended", "text": context.Cause(c.g.ctx).Error()})
+		c.out.finish()
+	}
+	c.leave()
+}
+
 // leave breaks the connection; its reader notices.
 func (c *conn) leave() {
 	c.out.mu.Lock()
@@ -51,9 +60,9 @@ func (c *conn) leave() {
 	c.out.end()
 }
 
-// life is a connection from HELLO to its end. The error is what the client is told before it is
-// refused.
-func (c *conn) life(sock *net.UnixConn) error {
+// meet makes whoever has connected a client of the cluster, unless he leaves before he has said who
+// he is. The error is what he is told before he is refused.
+func (c *conn) meet(sock *net.UnixConn) error {
 	if err := wire.SameUser(sock); err != nil {
 		return err
 	}
@@ -67,12 +76,12 @@ func (c *conn) life(sock *net.UnixConn) error {
 	door := c.g.cfg.Door
 	door.Keep, door.Name, door.Ear = true, h.called(), c
 	if c.client, err = cluster.Join(c.ctx, door); err != nil {
+		c.client = nil
 		return err
 	}
 	c.places = make(chan struct{}, maxAsks)
 	c.g.enter(c)
-	defer c.part()
-	return c.read()
+	return nil
 }
 
 // hello reads the first frame; nil if none came.
