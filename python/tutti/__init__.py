@@ -32,7 +32,7 @@ def _table(module: str, names: str) -> None:
 _table("client", "Client")
 _table("view", "BroadcastView DirectView LazyMapIterator LoadBalancedView View ViewExecutor")
 _table("asyncresult", "AsyncHubResult AsyncMapResult AsyncResult ExecuteReply Metadata")
-_table("remote", "ParallelFunction RemoteFunction parallel remote")
+_table("remotefunction", "ParallelFunction RemoteFunction parallel remote")
 _table("cluster", "Cluster ClusterManager clean_cluster_files")
 _table("dependency", "Dependency Reference depend dependent interactive require")
 _table("executor", "Executor")
@@ -45,7 +45,7 @@ _table(
     "NoEnginesRegistered RemoteError TaskAborted TaskRejectError TaskTimeout TimeoutError UnmetDependency collect_exceptions",
 )
 _modules = frozenset(
-    "asyncresult client cluster dependency errors executor flow ipyparallel joblib magics mpi parsl progress remote view".split()
+    "asyncresult client cluster dependency errors executor flow ipyparallel joblib magics mpi parsl progress remotefunction view".split()
 )
 
 __all__ = sorted(_names) + ["__version__", "version_info"]
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from .executor import Executor  # noqa: F401
     from .dependency import Dependency, Reference, depend, dependent, interactive, require  # noqa: F401
     from .errors import *  # noqa: F401,F403
-    from .remote import ParallelFunction, RemoteFunction, parallel, remote  # noqa: F401
+    from .remotefunction import ParallelFunction, RemoteFunction, parallel, remote  # noqa: F401
     from .view import (  # noqa: F401
         BroadcastView,
         DirectView,

@@ -594,10 +594,12 @@ class Link:
     def settle(self, cell: Cell, end: Tuple[int, ...], data: bytes) -> None:
         """Put an end into a cell, unless it has one."""
         with _state:
-            owner = cell.owner
-            if owner is None:
+            if cell.end is not None:
                 return
+            owner = cell.owner
             cell.data, cell.end, cell.received, cell.hold, cell.owner = data, end, time.time(), None, None
+            if owner is None:  # nobody counts it yet
+                return
             owner._left -= 1
             if not owner._left:
                 owner._state = "FINISHED"
@@ -689,7 +691,7 @@ class Link:
                 except OSError:
                     sock.close()
                     return None
-                self._blobs = _blobs.Space(sock)
+                self._blobs, self._blob_sock = _blobs.Space(sock), sock
             return self._blobs
 
     def fetch(self, ref: Dict[str, Any]) -> Any:
@@ -759,7 +761,8 @@ class Link:
             self._flusher.stop()
         with self._blobs_lock:
             space, self._blobs = self._blobs, None
-        del space  # views of its memory may live on: they keep it
+        if space is not None:  # views of its memory may live on: they keep it
+            weakref.finalize(space, self._blob_sock.close)
 
     def _forked(self) -> None:
         """In a child made by fork the connection is the parent's."""

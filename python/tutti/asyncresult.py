@@ -267,12 +267,11 @@ class AsyncResult(Future):  # type: ignore[type-arg]
         with _gateway._state:
             left = 0
             for cell in self._cells:
-                if cell.end is None:
-                    left += 1
-                    if cell.owner is None:
-                        cell.owner = self
-                    elif cell.owner is not self:
-                        cell.owner = _Several.of(cell.owner, self)
+                owner = cell.owner
+                if cell.end is not None or owner is self or type(owner) is _Several and self in owner.owners:
+                    continue
+                left += 1
+                cell.owner = self if owner is None else _Several.of(owner, self)
             self._left = left
             self._state = "PENDING" if left else "FINISHED"
 
@@ -450,7 +449,8 @@ class AsyncResult(Future):  # type: ignore[type-arg]
                 lines.append("and %d more" % (self._left - 3))
                 break
             try:
-                lines.append(cell.link.ask("explain", timeout, id=cell.id)[0].get("text") or "")
+                text = cell.link.ask("explain", timeout, id=cell.id)[0].get("text") or "nothing is known of it"
+                lines.append(text if cell.id in text else "task %s: %s" % (cell.id, text))
             except Exception as e:
                 lines.append("task %s: %s (%s)" % (cell.id, _UNKNOWN, e))
         return "\n".join(lines)

@@ -22,7 +22,7 @@ _PLACES = {
     "client.client": "client",
     "client.view": "view",
     "client.asyncresult": "asyncresult",
-    "client.remotefunction": "remote",
+    "client.remotefunction": "remotefunction",
     "client.magics": "magics",
     "cluster": "cluster",
     "cluster.cluster": "cluster",

@@ -40,7 +40,7 @@ def call_payload(args: Any, kwargs: Any, dump: Any = None) -> Any:
         data = _pickle_dumps((args, kwargs or None), 5)
         if len(data) < _LIMIT:
             return _head(_MAGIC, 0, len(data)) + data
-        return _pack.Parts(_head(_MAGIC, 0, len(data)) + data, ())
+        return _pack.Parts(_head(_MAGIC, 0, len(data)), data, ())
     return value_payload((args, kwargs or None), dump)
 
 
@@ -324,7 +324,7 @@ class View:
 
     def remote(self, block: Optional[bool] = None, **flags: Any) -> Callable[[Callable[..., Any]], Any]:
         """A decorator: the function, when called, runs on the engines of this view."""
-        from .remote import remote
+        from .remotefunction import remote
 
         return remote(self, self.block if block is None else block, **flags)
 
@@ -333,7 +333,7 @@ class View:
 
         `f(seq)` calls it with whole parts, `f.map(seq)` with each item.
         """
-        from .remote import parallel
+        from .remotefunction import parallel
 
         return parallel(self, dist, self.block if block is None else block, **flags)
 
