@@ -35,6 +35,10 @@ type conn struct {
 	engines []int64 // as told last; guarded by the gateway's mutex
 }
 
+// linkWindow is what may be on its way from the cluster to a client: much less than usual, since
+// the way is short, and what is on it for a client that does not read is held in memory.
+var linkWindow = wire.Window{Messages: 8192, Bytes: 8 << 20}
+
 const (
 	// helloTime is how long a client may take to say who it is.
 	helloTime = 10 * time.Second
@@ -75,6 +79,8 @@ func (c *conn) meet(sock *net.UnixConn) error {
 	}
 	door := c.g.cfg.Door
 	door.Keep, door.Name, door.Ear = true, h.called(), c
+	door.Warn = func(text string) { c.Notice(0, text) }
+	door.Link.Window = linkWindow
 	if c.client, err = cluster.Join(c.ctx, door); err != nil {
 		c.client = nil
 		return err
@@ -202,7 +208,7 @@ func (c *conn) Display(d *wire.Display) {
 
 // Notice implements cluster.Ear.
 func (c *conn) Notice(task tutti.TaskID, text string) {
-	c.out.json(kindNotice, map[string]any{"n": task.N(), "text": text})
+	c.out.json(kindNotice, map[string]any{"n": task.N(), "text": text}) // n 0: about no task
 }
 
 // tellEngines tells which engines there are, if they have changed; the gateway's mutex is held.
