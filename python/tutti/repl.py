@@ -12,6 +12,8 @@ own prompt, and a script that was interrupted leaves its variables to be looked 
     %only 0,2-3         on these ranks, for one statement that follows on the line, else for all that follows
     %all                on all again
     %who                which ranks there are
+
+A line waits for those of the other ranks, to be shown with them, for at most $TUTTI_PATIENCE seconds (0.3).
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Session:
     def __init__(self, link: Any, ids: Sequence[int], out: Optional[TextIO] = None) -> None:
         self.link, self.ids = link, list(ids)
         self.out = sys.stdout if out is None else out
-        self._rank = {engine: r for r, engine in enumerate(self.ids)}
+        self.patience = _patience()
         self._cells: Dict[int, int] = {}  # id of a cell that runs: its rank
         self._folder: Optional[_fold.Folder] = None
         link._listeners.add(self._hear)
@@ -93,7 +95,7 @@ class Session:
 
         Ctrl-C interrupts those that run; a second one stops them, and if need be restarts their interpreters.
         """
-        folder = self._folder = _fold.Folder(list(ranks))
+        folder = self._folder = _fold.Folder(list(ranks), self.patience)
         run = self.start(ranks, "py.execute", lambda r: {"code": code, "silent": False, "filename": filename})
         interrupts = 0
         try:
@@ -171,6 +173,13 @@ class Session:
         if lines:
             self.out.write("".join(_fold.render(lines, self.size)))
             self.out.flush()
+
+
+def _patience() -> float:
+    try:
+        return float(os.environ.get("TUTTI_PATIENCE") or 0.3)
+    except ValueError:
+        return 0.3
 
 
 class _Run:

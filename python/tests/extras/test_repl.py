@@ -88,7 +88,7 @@ class Terminal(Live):
         argv = [os.environ["TUTTI_BINARY"], "repl", "--python", sys.executable, *args]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            env = dict(os.environ, TERM="dumb", TUTTI_PYTHON=os.environ.get("TUTTI_PYTHON", ""), PYTHONDONTWRITEBYTECODE="1")
+            env = dict(os.environ, TERM="dumb", TUTTI_PATIENCE="60", TUTTI_PYTHON=os.environ.get("TUTTI_PYTHON", ""), PYTHONDONTWRITEBYTECODE="1")
             os.execve(argv[0], argv, env)
         self.text = ""
         self.addCleanup(self.kill)
