@@ -44,7 +44,7 @@ var floorPlan = map[string]string{
 	"internal/dash":         "tutti internal/journal plot",
 	// floor 3
 	"internal/engine": "tutti internal/wire internal/shm internal/blob mpi python",
-	"lib":             "mpi linalg h5",
+	"lib":             "tutti mpi linalg h5",
 	// floor 4
 	"internal/agent":      "tutti internal/wire internal/shm internal/blob internal/engine internal/launch",
 	"internal/controller": "tutti internal/wire internal/sched internal/journal internal/blob provider",

@@ -61,6 +61,7 @@ var process struct {
 	sync.Mutex
 	world    *World
 	finished bool
+	guest    bool // signals belong to somebody else: see [InitWithin]
 }
 
 // Init joins the world that this process was started in, or makes a world of one, and gives the
@@ -135,7 +136,9 @@ func open(ctx context.Context) (*World, error) {
 	}
 	world := newWorld(w)
 	ctx, world.stop = context.WithCancel(ctx)
-	reportOnSignal(ctx, w)
+	if !process.guest {
+		reportOnSignal(ctx, w)
+	}
 	return world, nil
 }
 
@@ -163,6 +166,12 @@ func foreign() error {
 	}
 	return nil
 }
+
+// SetMeanwhile gives calls that wait something to ask a few times a second, on their own goroutine; it must not
+// begin calls of this package. Where f says true the call gives up with kind Canceled, and so does, if it was a
+// collective one, every later call on its communicator. nil asks nothing. It is for bindings of
+// interpreters, which have to look for signals. Calls that a foreign MPI library carries out do not ask.
+func SetMeanwhile(f func() bool) { shmdev.SetMeanwhile(f) }
 
 // World is one rank's place in a world that was joined by [Join] rather than by [Init]. A process may
 // have several at a time, and change from call to call.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +18,7 @@ import (
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/shm"
 	"github.com/tutti-hpc/tutti/internal/wire"
+	"github.com/tutti-hpc/tutti/python"
 )
 
 // space is what is left on a file system for us: bytes, and files (-1 where that is not counted).
@@ -201,20 +204,57 @@ func lookPython(p *patient) {
 		p.find("python", careful, "only Python programs need it", "there is no python3 in the PATH")
 		return
 	}
+	in, err := lookAt(p.ctx, path)
+	if err != nil {
+		p.find("python", careful, tutti.HintOf(err), "%v", err)
+		return
+	}
+	p.find("python", well, "", "%s, %s", in.Executable, in.Version)
+	dir, err := python.Unpack()
+	if err != nil {
+		p.find("packages", wrong, "make the cache folder yours and writable (XDG_CACHE_HOME)", "the Python packages cannot be unpacked: %v", err)
+		return
+	}
+	p.findPackage(in, dir)
+}
+
+// findPackage looks which tutti the interpreter finds, and whether that is the one of this binary.
+func (p *patient) findPackage(in *interpreter, dir string) {
 	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])").Output()
-	version := strings.TrimSpace(string(out))
-	var major, minor int
-	fmt.Sscanf(version, "%d.%d", &major, &minor)
+	cmd := exec.CommandContext(ctx, in.Executable, "-c", "import tutti; print(tutti.__file__)")
+	cmd.Dir = "/"
+	out, err := cmd.Output()
+	found := strings.TrimSpace(string(out))
 	switch {
 	case err != nil:
-		p.find("python", careful, "", "%s does not work: %v", path, err)
-	case major < 3 || major == 3 && minor < 9:
-		p.find("python", careful, "Python programs need 3.9 or later", "%s is %s", path, version)
+		p.find("packages", well, "tutti python --install, or PYTHONPATH="+dir, "in %s; this Python does not find them by itself", dir)
+	case filepath.Dir(filepath.Dir(found)) == dir:
+		p.find("packages", well, "", "%s", found)
+	case sameFiles(filepath.Join(dir, "tutti"), filepath.Dir(found)):
+		p.find("packages", well, "", "%s, installed", found)
 	default:
-		p.find("python", well, "", "%s, %s", path, version)
+		p.find("packages", careful, "tutti python --install brings them up to date", "%s is not of this tutti, %s", found, tutti.Release)
 	}
+}
+
+// sameFiles reports whether every Python file of a folder is in another too, as it is.
+func sameFiles(from, in string) bool {
+	err := fs.WalkDir(os.DirFS(from), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".py" {
+			return err
+		}
+		a, err := os.ReadFile(filepath.Join(from, path))
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(in, path))
+		if err == nil && !bytes.Equal(a, b) {
+			err = fs.ErrInvalid
+		}
+		return err
+	})
+	return err == nil
 }
 
 // maxSkew is how far clocks may be apart before times in lists confuse.

@@ -54,6 +54,6 @@ func (enginesVerb) Run(v *invocation) error {
 			}
 		}
 		return v.out.table([]string{"ENGINE", "NODE", "HOST", "PID", "STATE", "RUNNING", "QUEUED", "PROGRAM"}, rows, values,
-			"The cluster has no engines. They come with the programs that use them; commands need none.")
+			"The cluster has no engines. They come with the programs that use them, or by `tutti start --python EXE`; commands need none.")
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/launch"
 	"github.com/tutti-hpc/tutti/internal/shm"
+	"github.com/tutti-hpc/tutti/python"
 )
 
 type runVerb struct {
@@ -54,6 +55,14 @@ func (r *runVerb) Run(v *invocation) error {
 	programs, err := splitPrograms(r.N, r.Argv)
 	if err != nil {
 		return err
+	}
+	// So that `import mpi` and `import tutti` work in whatever the ranks run.
+	env, err := python.Environ()
+	if err != nil {
+		return tutti.E("run", tutti.KindOf(err), err).WithHint("set TUTTI_PYTHON to a folder that holds the Python packages")
+	}
+	for i := range programs {
+		programs[i].Env = append(programs[i].Env, env...)
 	}
 	end, err := launch.Ranks(v.ctx, launch.Spec{
 		Programs: programs, Stdin: v.in, Stdout: os.Stdout, Stderr: v.err,

@@ -11,6 +11,8 @@ import (
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/cluster"
+	"github.com/tutti-hpc/tutti/internal/gateway"
+	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
 type startVerb struct {
@@ -19,9 +21,13 @@ type startVerb struct {
 	Listen     string  `placeholder:"HOST:PORT" help:"Let agents and clients of other machines in (keys are needed). Port 0: any."`
 	Cores      float64 `placeholder:"N" help:"Processor cores that tasks may use here (default: all)."`
 	Memory     size    `placeholder:"SIZE" help:"Memory that tasks may use here (default: what is free)."`
+	Python     string  `placeholder:"EXE" help:"Have engines of this Python interpreter from the beginning, not only when a Python program comes."`
+	Engines    int     `placeholder:"N" help:"How many of them on each node (default: one for each core)."`
 
 	Controller bool `hidden:"" help:"Be the controller: what start executes in the background."`
 	ReadyFD    int  `name:"ready-fd" hidden:""`
+
+	interpreter *interpreter // Python, when it has been looked at
 }
 
 func (startVerb) Teach() string {
@@ -39,6 +45,7 @@ Examples:
   tutti start --cluster night              a second cluster, apart from the first
   tutti start --listen 0.0.0.0:7700        so that other machines can join
   tutti start --foreground                 in a container, or under systemd
+  tutti start --python python3.11          with Python engines; also for a cluster that runs already
 `
 }
 
@@ -53,6 +60,14 @@ func (s *startVerb) Run(v *invocation) error {
 	}
 	if s.Controller {
 		return s.controller(v, p)
+	}
+	if s.Engines != 0 && s.Python == "" {
+		return badUsage("engines of other programs come with their programs", "--engines needs --python")
+	}
+	if s.Python != "" {
+		if s.interpreter, err = lookAt(v.ctx, s.Python); err != nil {
+			return err
+		}
 	}
 	was, err := s.earlier(p)
 	if err != nil {
@@ -76,7 +91,35 @@ func (s *startVerb) Run(v *invocation) error {
 	if err := s.firstAgent(ctx, p); err != nil {
 		return err
 	}
+	if err := s.pythonEngines(v, p); err != nil {
+		return err
+	}
 	return s.tell(v, p, rep, was != nil)
+}
+
+// pythonEngines has engines of an interpreter started, which stay until the cluster stops.
+func (s *startVerb) pythonEngines(v *invocation, p *cluster.Profile) error {
+	if s.interpreter == nil {
+		return nil
+	}
+	d, err := p.Door()
+	if err != nil {
+		return err
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return tutti.E("start engines", tutti.KindOf(err), err)
+	}
+	h := gateway.Hello{Python: s.interpreter.minor(), Executable: s.interpreter.Executable, Cwd: cwd}
+	d.Keep, d.Again, d.Name = true, false, "tutti start --python"
+	d.Want = wire.Want{Spec: h.Spec(""), PerNode: s.Engines}
+	ctx, cancel := context.WithTimeout(v.ctx, joinTime)
+	defer cancel()
+	c, err := cluster.Join(ctx, d)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // earlier is what a controller of this name has written down, nil if nothing.
@@ -100,8 +143,18 @@ func (s *startVerb) running(v *invocation, p *cluster.Profile, was *cluster.Runn
 		if err := s.firstAgent(v.ctx, p); err != nil {
 			return err
 		}
+		if err := s.pythonEngines(v, p); err != nil {
+			return err
+		}
 		return v.out.answer(fmt.Sprintf("Cluster %s was running, but its agent on this machine had died: started it again.", p.Name),
 			map[string]any{"cluster": p.Name, "restarted": "agent"}, p.Name)
+	}
+	if s.Python != "" {
+		if err := s.pythonEngines(v, p); err != nil {
+			return err
+		}
+		return v.out.answer(fmt.Sprintf("Cluster %s was running; it has engines of Python %s now.", p.Name, s.interpreter.minor()),
+			map[string]any{"cluster": p.Name, "python": s.interpreter.Version}, p.Name)
 	}
 	return tutti.Errorf("start", tutti.Exists, "cluster %q is running already (process %d, since %s)", p.Name, was.Pid, was.Since.Format(time.DateTime)).
 		WithHint("see: tutti status %s; another one: tutti start --cluster NAME", p.Name)
@@ -177,6 +230,9 @@ func (s *startVerb) foreground(v *invocation, p *cluster.Profile) error {
 			<-agent
 			go func() {
 				err := s.firstAgent(ctx, p)
+				if err == nil {
+					err = s.pythonEngines(v, p)
+				}
 				if err != nil {
 					stop()
 				} else {

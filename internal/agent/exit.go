@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/engine"
@@ -80,7 +81,9 @@ func (e *engineState) verdict(r *run, x engine.Exited) wire.Result {
 	switch {
 	case r.abort:
 		return e.verdictOf(engine.WasCanceled, stopped(r.timeout))
-	case x.Hung || e.ending != "":
+	case x.Hung || e.ending != "" || strings.HasPrefix(e.program.name, "python:"):
+		// An interpreter dies of libraries, of memory, of what other tasks have left in it: whether
+		// it was the run's own fault is for its retries to show.
 	case x.Stack != "":
 		err := tutti.Errorf("call "+r.work.Func, tutti.Panicked, "it brought its engine down: %s", firstLine(x.Stack))
 		err.Stack = x.Stack
@@ -97,6 +100,7 @@ func (e *engineState) verdict(r *run, x engine.Exited) wire.Result {
 		why = e.ending
 	}
 	err := tutti.Errorf("call "+r.work.Func, tutti.Lost, "engine %d was lost: %s", e.id, why)
+	err.Stack = x.Stack
 	if x.OOM {
 		err = err.WithHint("say how much memory the task needs, and it will not share the node with too many others")
 	}

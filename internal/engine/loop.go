@@ -28,6 +28,7 @@ type loop struct {
 	board   *board
 	blobs   blob.Space // nil: large values travel inside messages
 	capture *capture   // nil where the process's output is not ours
+	shown   *allowance // for displays, where capture is nil
 	setEnv  bool       // the process is ours: its environment may follow the run
 	vars    *tutti.Namespace
 	base    context.Context
@@ -52,7 +53,7 @@ func newLoop(id identity, out *sender, b *board, blobs blob.Space) *loop {
 	l := &loop{
 		identity: id, out: out, board: b, blobs: blobs,
 		vars: tutti.NewNamespace(), handlers: map[string]named{},
-		done: make(chan struct{}),
+		done: make(chan struct{}), shown: newAllowance(),
 	}
 	l.queue = newQueue(func(r *queued) {
 		l.current.Store(&runContext{base: l.base, id: r.id, held: r.world})

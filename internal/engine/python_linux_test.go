@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -360,17 +361,16 @@ func TestPythonMuchOutput(t *testing.T) {
 // An interpreter that dies of its own code says of what.
 func TestPythonDeaths(t *testing.T) {
 	for _, c := range []struct {
-		code           string
-		status         int
-		signal         string
-		stack, why     string
-		begun, printed int
+		code       string
+		status     int
+		signal     string
+		stack, why string
 	}{
-		{"import os\nos._exit(3)", 3, "", "", "os._exit", 1, 0},
-		{"import ctypes\ndef deep():\n    ctypes.string_at(0)\ndeep()", 0, "SEGV", "in deep", "signal SEGV", 1, 0},
-		{"import os\nos.abort()", 0, "ABRT", "Current thread", "signal ABRT", 1, 0},
-		{"import os, signal\nprint('last words')\nos.kill(os.getpid(), signal.SIGKILL)", 0, "KILL", "", "signal KILL", 1, 0},
-		{"import os, sys\nprint('why', file=sys.stderr)\nos._exit(5)", 5, "", "", "why", 1, 0},
+		{"import os\nos._exit(3)", 3, "", "", "os._exit"},
+		{"import ctypes\ndef deep():\n    ctypes.string_at(0)\ndeep()", 0, "SEGV", "in deep", "signal SEGV"},
+		{"import os\nos.abort()", 0, "ABRT", "Current thread", "signal ABRT"},
+		{"import os, signal\nprint('last words')\nos.kill(os.getpid(), signal.SIGKILL)", 0, "KILL", "", "signal KILL"},
+		{"import os, sys\nprint('why', file=sys.stderr)\nos._exit(5)", 5, "", "", "why"},
 	} {
 		g := anyPython(t, nil)
 		g.p.Send([]Run{g.cell(1, c.code), g.cell(2, "1")})
@@ -544,4 +544,134 @@ pid`
 			t.Errorf("%+v", x)
 		}
 	})
+}
+
+// Engines are ranks of a world and themselves again: a rank that raises lets the others go, and all keep their
+// variables for the next world. It needs the built extension.
+func TestPythonWorld(t *testing.T) {
+	dist := os.Getenv("TUTTI_DIST")
+	if dist == "" {
+		dist = filepath.Join("..", "..", "dist")
+	}
+	dist, _ = filepath.Abs(dist)
+	if _, err := os.Stat(filepath.Join(dist, "python", "tutti", "_mpi.abi3.so")); err != nil {
+		t.Skip("the extension is not built: make lib")
+	}
+	t.Setenv("TUTTI_DIST", dist)
+	const size = 2
+	var rigs [size]*rig
+	for i := range rigs {
+		rigs[i] = anyPython(t, nil)
+		rigs[i].good(rigs[i].cell(1, `count = 0
+def total(comm, x):
+    global count
+    count += 1
+    return comm.allreduce(x + comm.Get_rank())
+def fall(comm, x):
+    if comm.Get_rank() == 1: raise ValueError('rank 1 falls')
+    comm.recv(source=1)`))
+	}
+	world := func(n uint64, name string) (ends [size]wire.Result) {
+		memory, err := NewSegment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer memory.Close()
+		path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), memory.Fd())
+		for i, g := range rigs {
+			r := g.py(n, "py.apply", pyGlobal("__main__", name), pyTuple(pyTuple(pyInt(10)), pyDict(), pyDict(pyStr("comm"), pyInt(1))))
+			r.World = &World{Name: name, Rank: i, Engines: []tutti.EngineID{3, 4}, Segment: path}
+			g.p.Send([]Run{r})
+		}
+		for i, g := range rigs {
+			ends[i] = g.result(n)
+		}
+		return ends
+	}
+	for n := range uint64(3) {
+		for _, r := range world(10+2*n, "total") {
+			if r.Ending != Succeeded || !strings.HasSuffix(string(r.Value.Data), "K\x15.") {
+				t.Fatalf("%+v: %v", r, r.Fail.Error())
+			}
+		}
+		ends := world(11+2*n, "fall")
+		if e := ends[1].Fail.Error(); tutti.KindOf(e) != tutti.Failed || !strings.Contains(e.Error(), "rank 1 falls") || !strings.Contains(e.Error(), "on rank 1") {
+			t.Errorf("%v", e)
+		}
+		if e := ends[0].Fail.Error(); tutti.KindOf(e) != tutti.Revoked {
+			t.Errorf("%v", e)
+		}
+	}
+	if s := rigs[0].cellValue(100, "count"); s != "3" {
+		t.Errorf("count is %s", s)
+	}
+	// A task without ranks has no communicator, and says so.
+	rigs[0].p.Send([]Run{rigs[0].py(101, "py.apply", pyGlobal("builtins", "len"), pyTuple(pyTuple(), pyDict(), pyDict(pyStr("comm"), pyInt(1))))})
+	if e := rigs[0].result(101).Fail.Error(); e == nil || !strings.Contains(e.Error(), "asks for no ranks") {
+		t.Errorf("%v", e)
+	}
+}
+
+// Figures and rich objects are shown as they are in a notebook. It needs matplotlib and IPython.
+func TestPythonRich(t *testing.T) {
+	g := startPython(t, "/usr/bin/python3", nil)
+	g.p.Send([]Run{g.cell(1, "import matplotlib, IPython")})
+	if r := g.result(1); r.Ending != Succeeded {
+		t.Skip(r.Fail.Error())
+	}
+	png := func(n uint64, code string, count int) {
+		t.Helper()
+		g.p.Send([]Run{g.cell(n, code)})
+		for range count {
+			if d := wait[Display](g); d.Run != id(n) || d.MIME != "image/png" || !bytes.HasPrefix(d.Value.Data, []byte("\x89PNG")) {
+				t.Errorf("%s, %q", d.MIME, d.Value.Data[:min(20, len(d.Value.Data))])
+			}
+		}
+		if r := g.result(n); r.Ending != Succeeded {
+			t.Error(r.Fail.Error())
+		}
+	}
+	png(2, "import matplotlib.pyplot as plt\nfor i in range(2):\n    plt.figure(); plt.plot([i, 2])", 2)
+	png(3, "plt.plot([1]); plt.show()\nassert not plt.get_fignums()", 1)
+	g.p.Send([]Run{g.cell(4, "from IPython.display import display, HTML\ndisplay(HTML('<b>x</b>'))")})
+	if d := wait[Display](g); !strings.Contains(d.MIME, "mimebundle") || !strings.Contains(string(d.Value.Data), "<b>x</b>") {
+		t.Errorf("%s, %q", d.MIME, d.Value.Data)
+	}
+	g.result(4)
+	if r := g.good(g.cell(5, "HTML('<i>y</i>')")); !strings.Contains(string(r.Value.Data), "text/html") {
+		t.Errorf("%q", r.Value.Data)
+	}
+}
+
+// The environment follows what a run was given.
+func TestPythonAllotment(t *testing.T) {
+	g := anyPython(t, func(s *Spec) { s.Env = []string{"CUDA_VISIBLE_DEVICES=-1"}; s.Threads = 2 })
+	show := "import os\nos.environ['CUDA_VISIBLE_DEVICES'] + ' ' + os.environ['OMP_NUM_THREADS']"
+	run := g.cell(1, show)
+	run.GPUs, run.Threads = []string{"3", "5"}, 4
+	if s := plainOf(g.good(run)); s != "'3,5 4'" {
+		t.Error(s)
+	}
+	if s := g.cellValue(2, show); s != "'-1 2'" {
+		t.Error(s)
+	}
+}
+
+// The parts of the driver that need no agent have tests of their own, in Python.
+func TestPythonUnits(t *testing.T) {
+	tree, err := filepath.Abs(filepath.Join("..", "..", "python"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range interpreters(t) {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, path, "-m", "unittest", "discover", "-s", "tests/engine", "-t", "tests/engine")
+			cmd.Dir, cmd.Env = tree, append(os.Environ(), "PYTHONPATH="+tree, "PYTHONDONTWRITEBYTECODE=1")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		})
+	}
 }

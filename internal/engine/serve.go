@@ -106,8 +106,8 @@ func (l *loop) control(kind uint16, body []byte) error {
 		}
 	case kindCredit:
 		n := s.uint()
-		if s.end() == nil && l.capture != nil {
-			l.capture.credit(int64(n))
+		if s.end() == nil {
+			l.spending().credit(int64(n))
 		}
 	default:
 		return tutti.Errorf("read message", tutti.Corrupt, "unknown kind %d", kind)
@@ -173,16 +173,25 @@ func (l *loop) display(ctx context.Context, mime string, data []byte) error {
 		}
 		d.Value = tutti.Value{Codec: tutti.RawUint8, Ref: ref}
 	}
-	if l.capture != nil {
-		if err := l.capture.take(ctx, int64(len(d.Value.Data))); err != nil {
-			return err
-		}
+	if err := l.spending().take(ctx, int64(len(d.Value.Data))); err != nil {
+		return err
 	}
 	b, at := l.out.open(kindDisplay)
 	b, _ = d.MarshalMsg(b)
 	l.out.shut(b, at)
 	l.out.flush()
 	return nil
+}
+
+// spending is the credit from which displays are paid: that of all output where it is ours.
+func (l *loop) spending() interface {
+	credit(n int64)
+	take(ctx context.Context, n int64) error
+} {
+	if l.capture != nil {
+		return l.capture
+	}
+	return l.shown
 }
 
 // gone reports whether a stream ended because the other side is no more.

@@ -35,6 +35,10 @@ type conn struct {
 	engines []int64 // as told last; guarded by the gateway's mutex
 }
 
+// linkWindow is what may be on its way from the cluster to a client: much less than usual, since
+// the way is short, and what is on it for a client that does not read is held in memory.
+var linkWindow = wire.Window{Messages: 8192, Bytes: 8 << 20}
+
 const (
 	// helloTime is how long a client may take to say who it is.
 	helloTime = 10 * time.Second
@@ -44,6 +48,15 @@ const (
 	partTime = 10 * time.Second
 )
 
+// bye ends the connection when the gateway ends: with a word about it.
+func (c *conn) bye() {
+	if c.g.ctx.Err() != nil {
+		c.out.json(kindEvent, map[string]any{"kind": "ended", "text": context.Cause(c.g.ctx).Error()})
+		c.out.finish()
+	}
+	c.leave()
+}
+
 // leave breaks the connection; its reader notices.
 func (c *conn) leave() {
 	c.out.mu.Lock()
@@ -51,9 +64,9 @@ func (c *conn) leave() {
 	c.out.end()
 }
 
-// life is a connection from HELLO to its end. The error is what the client is told before it is
-// refused.
-func (c *conn) life(sock *net.UnixConn) error {
+// meet makes whoever has connected a client of the cluster, unless he leaves before he has said who
+// he is. The error is what he is told before he is refused.
+func (c *conn) meet(sock *net.UnixConn) error {
 	if err := wire.SameUser(sock); err != nil {
 		return err
 	}
@@ -66,13 +79,15 @@ func (c *conn) life(sock *net.UnixConn) error {
 	}
 	door := c.g.cfg.Door
 	door.Keep, door.Name, door.Ear = true, h.called(), c
+	door.Warn = func(text string) { c.Notice(0, text) }
+	door.Link.Window = linkWindow
 	if c.client, err = cluster.Join(c.ctx, door); err != nil {
+		c.client = nil
 		return err
 	}
 	c.places = make(chan struct{}, maxAsks)
 	c.g.enter(c)
-	defer c.part()
-	return c.read()
+	return nil
 }
 
 // hello reads the first frame; nil if none came.
@@ -193,7 +208,7 @@ func (c *conn) Display(d *wire.Display) {
 
 // Notice implements cluster.Ear.
 func (c *conn) Notice(task tutti.TaskID, text string) {
-	c.out.json(kindNotice, map[string]any{"n": task.N(), "text": text})
+	c.out.json(kindNotice, map[string]any{"n": task.N(), "text": text}) // n 0: about no task
 }
 
 // tellEngines tells which engines there are, if they have changed; the gateway's mutex is held.

@@ -104,10 +104,6 @@ func (g *Gateway) end(ln *net.UnixListener) {
 	ln.Close()
 	g.mu.Lock()
 	g.timer.Stop()
-	for c := range g.conns {
-		c.out.json(kindEvent, map[string]any{"kind": "ended", "text": "the gateway has ended"})
-		c.leave()
-	}
 	g.mu.Unlock()
 	g.all.Wait()
 	g.choosing.Lock()
@@ -130,13 +126,27 @@ func (g *Gateway) serve(sock *net.UnixConn) {
 	defer c.out.close()
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
 	defer c.cancel()
-	defer context.AfterFunc(c.ctx, c.leave)()
-	if err := c.life(sock); err != nil {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(g.ctx, func() { defer close(ended); c.bye() })
+	defer func() {
+		if !stop() {
+			<-ended
+		}
+	}()
+	err := c.meet(sock)
+	if err == nil && c.client != nil {
+		err = c.read()
+	}
+	if err != nil {
 		g.mu.Lock()
 		g.refused++
 		g.mu.Unlock()
 		g.cfg.Log.Warn("client refused", "client", c.name, "err", err)
 		c.out.json(kindFail, FailureOf(err))
+		c.out.finish()
+	}
+	if c.client != nil {
+		c.part()
 	}
 }
 
@@ -233,15 +243,9 @@ func (g *Gateway) follow() {
 
 // clusterGone is called when the cluster has ended under the gateway.
 func (g *Gateway) clusterGone(err error) {
-	if g.ctx.Err() != nil {
-		return
+	if g.ctx.Err() == nil {
+		g.stop(err)
 	}
-	g.mu.Lock()
-	for c := range g.conns {
-		c.out.json(kindEvent, map[string]any{"kind": "ended", "text": err.Error()})
-	}
-	g.mu.Unlock()
-	g.stop(err)
 }
 
 // engineIDs lists the engines of a program by number.

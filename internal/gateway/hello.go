@@ -69,9 +69,9 @@ func (h *Hello) called() string {
 	return fmt.Sprintf("%s (%d)", name, h.Pid)
 }
 
-// spec says how engines for the client are started: by its interpreter, in its folder, finding the
+// Spec says how engines for the client are started: by its interpreter, in its folder, finding the
 // modules that it finds.
-func (h *Hello) spec(python string) wire.ProgramSpec {
+func (h *Hello) Spec(python string) wire.ProgramSpec {
 	if python == "" {
 		python = h.Executable
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -241,6 +242,7 @@ func (o *out) write() {
 		}
 		over := o.closed
 		o.writing = false
+		o.room.Broadcast()
 		o.mu.Unlock()
 		if over {
 			return
@@ -259,8 +261,23 @@ func (o *out) end() {
 	o.sock.Close() // its reader notices
 }
 
-// close ends the writer when nobody adds any more. What waits for a client that reads has gone out
-// before, if it was to.
+// lastTime is how long a client may take to read the last words.
+const lastTime = 2 * time.Second
+
+// finish ends it when what was added before has gone out, or nobody reads it.
+func (o *out) finish() {
+	_ = o.sock.SetWriteDeadline(time.Now().Add(lastTime)) // the writer gives up then
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !o.closed && (o.writing || o.waiting() > 0) {
+		if o.begin(); o.writing {
+			o.room.Wait()
+		}
+	}
+	o.end()
+}
+
+// close ends the writer when nobody adds any more.
 func (o *out) close() {
 	o.mu.Lock()
 	o.end()

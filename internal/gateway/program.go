@@ -47,7 +47,7 @@ func (g *Gateway) choose(ctx context.Context, h *Hello) (string, error) {
 func (g *Gateway) want(ctx context.Context, h *Hello) error {
 	door := g.cfg.Door
 	door.Keep, door.Name = true, "engines for Python "+h.Python
-	spec := h.spec(g.cfg.Python)
+	spec := h.Spec(g.cfg.Python)
 	if g.cfg.spec != nil {
 		spec = g.cfg.spec(h)
 	}

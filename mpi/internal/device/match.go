@@ -61,6 +61,7 @@ type Matcher[P, M any] struct {
 	anyone  list[P]   // receives from AnySource
 	arrived []list[M] // by source
 	kept    int       // how many have
+	waiting int       // how many receives are posted
 }
 
 func at[V any](ls *[]list[V], src int) *list[V] {
@@ -79,6 +80,7 @@ func (m *Matcher[P, M]) Post(p *Node[P]) *Node[M] {
 		}
 	}
 	m.seq++
+	m.waiting++
 	p.seq = m.seq
 	if p.Src == AnySource {
 		m.anyone.add(p)
@@ -138,9 +140,13 @@ func (m *Matcher[P, M]) Match(src, tag int) *Node[P] {
 	}
 	if n != nil {
 		l.remove(prev, n)
+		m.waiting--
 	}
 	return n
 }
+
+// Idle says whether no receive is posted and no message kept.
+func (m *Matcher[P, M]) Idle() bool { return m.kept+m.waiting == 0 }
 
 // Keep stores a message that no receive waits for.
 func (m *Matcher[P, M]) Keep(n *Node[M]) {
@@ -161,11 +167,13 @@ func (m *Matcher[P, M]) Withdraw(p *Node[P]) bool {
 	}
 	prev, n := l.find(func(n *Node[P]) bool { return n == p })
 	l.remove(prev, n)
+	m.waiting--
 	return true
 }
 
 // Posted calls f with every receive that still waits, and forgets them all.
 func (m *Matcher[P, M]) Posted(f func(P)) {
+	m.waiting = 0
 	for i := range m.posted {
 		m.posted[i].drain(f)
 	}

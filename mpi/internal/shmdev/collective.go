@@ -26,10 +26,16 @@ func (c *comm) Do(call device.Call) error {
 			return err
 		}
 	}
-	if done, err := c.together(call); done {
-		return err
+	done, err := c.together(call)
+	if !done {
+		err = c.perform(call)
 	}
-	return c.perform(call)
+	if err == errGivenUp {
+		c.e.lock()
+		c.broken = device.Errorf(tutti.Canceled, "a collective call on it was interrupted on this rank")
+		c.e.unlock()
+	}
+	return err
 }
 
 // perform goes through the plan of a call.

@@ -45,6 +45,8 @@ type engine struct {
 	world     *comm
 	ctx       context.Context // bounds the world's life
 	ended     bool
+	fast      *FastEngine // what C knows of this rank; nil: it does not
+	fastComms []fastEntry
 	holder    struct{ path, link string } // the launcher's descriptor of the world, and what it led to
 }
 
@@ -65,15 +67,23 @@ func newEngine(a arena, me, n int, opt Options) *engine {
 }
 
 func (e *engine) lock() {
-	if e.mu.TryLock() {
-		return
+	if !e.mu.TryLock() {
+		e.want.Add(1)
+		e.mu.Lock()
+		e.want.Add(-1)
 	}
-	e.want.Add(1)
-	e.mu.Lock()
-	e.want.Add(-1)
+	if e.fast != nil {
+		e.fast.acquire()
+	}
 }
 
-func (e *engine) unlock() { e.mu.Unlock() }
+func (e *engine) unlock() {
+	if e.fast != nil {
+		e.settle()
+		e.fast.lock.Store(0)
+	}
+	e.mu.Unlock()
+}
 
 // enter begins a call on a communicator: with the lock, or with an error.
 func (e *engine) enter(c *comm) error {
@@ -124,7 +134,10 @@ func (e *engine) out(dst int) (*outRing, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &outRing{pair: p, dst: dst}
+	o := &outRing{pair: p, outCursor: new(outCursor), dst: dst}
+	if e.fast != nil {
+		e.exposeOut(o)
+	}
 	e.outs[dst] = o
 	page := e.a.rank(dst)
 	page.senders[e.me/64].Or(1 << (e.me % 64))
@@ -144,7 +157,11 @@ func (e *engine) announced() {
 				break
 			}
 			p, _ := e.a.pair(src, e.me, false)
-			e.ins = append(e.ins, &inRing{pair: p, src: src})
+			in := &inRing{pair: p, inCursor: new(inCursor), src: src}
+			if e.fast != nil {
+				e.exposeIn(in)
+			}
+			e.ins = append(e.ins, in)
 		}
 		e.seen[w] = now
 	}

@@ -134,7 +134,7 @@ type areaHead struct {
 
 // pair is the ring from one rank to another as memory.
 type pair struct {
-	head    *ringHead
+	back    *ringHead
 	slots   *ringSlots
 	payload []byte
 }

@@ -22,14 +22,19 @@ type note struct {
 	data [inlineMax]byte
 }
 
-// outRing is the sender's end of a ring. The engine's lock guards it.
-type outRing struct {
-	pair
-	dst   int
+// outCursor is how far the sender of a ring has come. C may move it too: see fast.go.
+type outCursor struct {
 	head  uint64 // slots written
 	tail  uint64 // slots known to be consumed
 	phead uint64 // payload bytes written, with the gaps at the end
 	ptail uint64
+}
+
+// outRing is the sender's end of a ring. The engine's lock guards it.
+type outRing struct {
+	pair
+	*outCursor
+	dst int
 	// What waits for room: notes go first, they end other people's waits; then messages in order;
 	// then pieces of accepted ones.
 	notes   []note
@@ -42,7 +47,7 @@ type outRing struct {
 // payload.
 func (o *outRing) room(n uint64) (start uint64, ok bool) {
 	if o.head-o.tail >= nslot {
-		if o.tail = o.pair.head.tail.Load(); o.head-o.tail >= nslot {
+		if o.tail = o.back.tail.Load(); o.head-o.tail >= nslot {
 			return 0, false
 		}
 	}
@@ -55,7 +60,7 @@ func (o *outRing) room(n uint64) (start uint64, ok bool) {
 		start += size - r // a piece does not wrap
 	}
 	if start+n-o.ptail > size {
-		if o.ptail = o.pair.head.ptail.Load(); start+n-o.ptail > size {
+		if o.ptail = o.back.ptail.Load(); start+n-o.ptail > size {
 			return 0, false
 		}
 	}
@@ -94,14 +99,19 @@ func (o *outRing) write(kind uint8, src int, ctx uint32, tag int32, total, aux u
 // one piece while the sender writes the next.
 const piece = 8 << 10
 
-// inRing is the receiver's end of a ring. The engine's lock guards it.
-type inRing struct {
-	pair
-	src   int
+// inCursor is how far the receiver of a ring has come. C may move it too: see fast.go.
+type inCursor struct {
 	tail  uint64 // slots consumed
 	told  uint64 // of these the sender knows
 	ptail uint64
 	ptold uint64
+}
+
+// inRing is the receiver's end of a ring. The engine's lock guards it.
+type inRing struct {
+	pair
+	*inCursor
+	src int
 	// The message whose pieces are still coming.
 	req *request
 	msg *message
@@ -136,13 +146,13 @@ func (in *inRing) release(s *slot) (told bool) {
 	if s.inl == inPayload {
 		in.ptail = s.aux
 		if in.ptail-in.ptold >= uint64(len(in.payload)/4) {
-			in.head.ptail.Store(in.ptail)
+			in.back.ptail.Store(in.ptail)
 			in.ptold, told = in.ptail, true
 		}
 	}
 	in.tail++
 	if in.tail-in.told >= nslot/4 {
-		in.head.tail.Store(in.tail)
+		in.back.tail.Store(in.tail)
 		in.told, told = in.tail, true
 	}
 	return told

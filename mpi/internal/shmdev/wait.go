@@ -2,10 +2,13 @@ package shmdev
 
 import (
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/internal/shm"
+	"github.com/tutti-hpc/tutti/mpi/internal/device"
 )
 
 // policy says how a rank waits and what it sends eagerly.
@@ -89,6 +92,40 @@ type what struct {
 	ctx       uint32
 }
 
+// meanwhile is what [SetMeanwhile] has set.
+var meanwhile atomic.Pointer[func() bool]
+
+// tick is how long a wait sleeps at most before it calls meanwhile again.
+const tick = 100 * time.Millisecond
+
+// SetMeanwhile gives all worlds of this process something to ask now and then while a call waits, on the
+// goroutine of that call; it must not begin calls of its own. Where it says true the call gives up, with kind
+// Canceled. Interpreters look for their signals in it. nil asks nothing.
+func SetMeanwhile(f func() bool) {
+	if f == nil {
+		meanwhile.Store(nil)
+		return
+	}
+	meanwhile.Store(&f)
+}
+
+// errGivenUp is what a wait ends with that meanwhile has ended.
+var errGivenUp = device.Errorf(tutti.Canceled, "the wait was interrupted")
+
+// ask calls meanwhile without the lock.
+func (e *engine) ask(f *func() bool) error {
+	if f == nil {
+		return nil
+	}
+	e.unlock()
+	stop := (*f)()
+	e.lock()
+	if stop {
+		return errGivenUp
+	}
+	return nil
+}
+
 // wait blocks until q is met, which it evaluates under the lock and after progress, or until c
 // or the world is broken. The lock is held at entry and return, not throughout. Of the
 // goroutines that wait at a time one polls, the others are told by it.
@@ -102,10 +139,13 @@ func (e *engine) wait(q cond, w what, c *comm) error {
 		}
 		if !e.polling {
 			e.polling = true
-			e.poll(&q, w, c)
+			err := e.poll(&q, w, c)
 			e.polling = false
 			if len(e.followers) > 0 {
 				e.tell(true)
+			}
+			if err != nil && !q.met() {
+				return err
 			}
 			continue
 		}
@@ -113,9 +153,44 @@ func (e *engine) wait(q cond, w what, c *comm) error {
 		e.followers = append(e.followers, fo)
 		e.ring(e.me) // the poller may sleep: it has one more to look after
 		e.unlock()
-		<-fo.ch
+		told := fo.await()
 		e.lock()
+		if err := e.desert(fo, told); err != nil && !q.met() {
+			return err
+		}
 	}
+}
+
+// await blocks until the follower is told something, or it is time to ask meanwhile.
+func (fo *follower) await() (told bool) {
+	if meanwhile.Load() == nil {
+		<-fo.ch
+		return true
+	}
+	t := time.NewTimer(tick)
+	defer t.Stop()
+	select {
+	case <-fo.ch:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// desert takes a follower out that has not been told anything, and asks meanwhile. One that was
+// told at the last moment goes on as if it had waited for it.
+func (e *engine) desert(fo *follower, told bool) error {
+	if told {
+		return nil
+	}
+	if i := slices.Index(e.followers, fo); i >= 0 {
+		e.followers = slices.Delete(e.followers, i, i+1)
+	}
+	err := e.ask(meanwhile.Load())
+	if err != nil && !e.polling && len(e.followers) > 0 {
+		e.tell(true) // it may be we who were told to take over
+	}
+	return err
 }
 
 // tell wakes the followers that are through, or, when the poller leaves, one more to take over.
@@ -133,8 +208,8 @@ func (e *engine) tell(leaving bool) {
 	e.followers = keep
 }
 
-// poll makes progress until q is met or something is broken.
-func (e *engine) poll(q *cond, w what, c *comm) {
+// poll makes progress until q is met or something is broken. Its error is that of a wait given up.
+func (e *engine) poll(q *cond, w what, c *comm) error {
 	spins, yields, slept := 0, 0, false
 	var began time.Time
 	for {
@@ -146,7 +221,7 @@ func (e *engine) poll(q *cond, w what, c *comm) {
 			if slept {
 				e.page.wait.end()
 			}
-			return
+			return nil
 		}
 		if moved {
 			spins, yields = 0, 0
@@ -157,7 +232,7 @@ func (e *engine) poll(q *cond, w what, c *comm) {
 		}
 		if e.pause(c) {
 			e.page.wait.end()
-			return
+			return nil
 		}
 		switch {
 		case e.policy.spin > 0 && spins <= 64:
@@ -170,7 +245,10 @@ func (e *engine) poll(q *cond, w what, c *comm) {
 			if e.policy.spin > 0 {
 				e.policy.spin = max(e.policy.spin/2, spinMin)
 			}
-			e.sleep(q, w)
+			if err := e.sleep(q, w); err != nil {
+				e.page.wait.end()
+				return err
+			}
 			spins, yields, slept = 0, 0, true
 		}
 	}
@@ -204,21 +282,26 @@ func (e *engine) yield() {
 
 // sleep blocks until somebody rings, after a last look that cannot miss what was written before
 // the bell saw us asleep. It ends now and then to look whether peers still live.
-func (e *engine) sleep(q *cond, w what) {
+func (e *engine) sleep(q *cond, w what) error {
 	val := atomic.LoadUint32(&e.page.word)
 	e.page.asleep.Store(1)
 	if e.progress() || q.met() || e.want.Load() != 0 || e.hdr.epoch.Load() != e.epoch {
 		e.page.asleep.Store(0)
-		return
+		return nil
 	}
 	e.page.wait.begin(w)
+	limit, f := e.opt.Watch, meanwhile.Load()
+	if f != nil && (limit == 0 || limit > tick) {
+		limit = tick
+	}
 	e.unlock()
-	e.a.sleep(e.me, val, int64(e.opt.Watch))
+	e.a.sleep(e.me, val, int64(limit))
 	e.lock()
 	e.page.asleep.Store(0)
 	if e.opt.Watch > 0 {
 		e.watch()
 	}
+	return e.ask(f)
 }
 
 // patience waits up to a second for something that others do very soon, by looking. The lock is

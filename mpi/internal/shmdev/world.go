@@ -111,6 +111,10 @@ func (w *World) finalize() error {
 		e.lock()
 	}
 	e.ended = true
+	for _, s := range e.fastComms {
+		s.f.handle = 0
+	}
+	e.fastComms = nil
 	e.closePidfds()
 	if len(e.kept) == 0 {
 		err = firstError(err, w.a.close())

@@ -21,7 +21,7 @@ import types
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from .. import _pack
-from . import failure, shown
+from . import failure, shown, worlds
 
 if TYPE_CHECKING:
     from .driver import Engine
@@ -94,9 +94,7 @@ def fill(space: Dict[str, Any], f: Function) -> None:
 def apply(engine: "Engine", f: Function, first: Any, options: Dict[str, Any]) -> Any:
     args, kwargs, more = _call(first)
     assert f.call is not None
-    if more.get("comm") or options.get("world"):
-        from . import worlds
-
+    if more.get("comm"):
         return worlds.call(f.call, args, kwargs, more, options.get("world"))
     return f.call(*args, **kwargs)
 
@@ -143,7 +141,6 @@ def execute(engine: "Engine", f: Function, first: Any, options: Dict[str, Any]) 
 
 def run_cell(space: Dict[str, Any], code: str, name: str) -> Any:
     """Run statements; (value, True) if the last is an expression."""
-    code = shown.transformed(code)
     remember(name, code)
     tree = ast.parse(code, name)
     last = None

@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -75,8 +76,7 @@ class Engine:
         self.applied: Any = None  # the function whose shipped globals were filled in last
         self.blobs: Optional[_blobs.Space] = None
         self.have = b""
-        self.usual: Tuple[List[str], int] = ([], 1)
-        self.allotted = False  # the environment is not the usual one
+        self.lock = threading.Lock()  # held while something is written to the socket
         pipes = select.epoll()
         pipes.register(FD_STDOUT, select.EPOLLIN)
         pipes.register(FD_STDERR, select.EPOLLIN)
@@ -111,7 +111,6 @@ class Engine:
             self.blobs = _blobs.Space(socket.socket(fileno=FD_BLOBS))
         else:
             os.close(FD_BLOBS)
-        self.usual = ([], me["threads"])
         calls.install(self)
         failure.place(me["engine"], me["host"])
         shown.install(self)
@@ -137,7 +136,21 @@ class Engine:
         """Send a frame."""
         if self.forked:
             raise RuntimeError("a process that was forked from an engine cannot speak for it")
-        self.sock.sendall(_frame.pack(len(body), kind, 0, number) + body)
+        self.quietly(self._write, _frame.pack(len(body), kind, 0, number) + body)
+
+    def _write(self, data: bytes) -> None:
+        with self.lock:
+            self.sock.sendall(data)
+
+    def quietly(self, f: Callable[..., Any], *args: Any) -> Any:
+        """Call f without letting an interrupt into it: it would leave half a message behind."""
+        was, self.running = self.running, False
+        try:
+            return f(*args)
+        finally:
+            self.running = was
+            if was and self.board[CANCEL] == self.serial and threading.get_ident() == _main_thread:
+                self.interrupted()
 
     # -- the loop
 
@@ -241,6 +254,8 @@ class Engine:
                     data = _HEAD(_pack.MAGIC, 0, len(pickled)) + pickled
                 self.running = False
             except BaseException as e:
+                self.running = False  # before anything else: interrupts are raised where something is called
+                first = value = None
                 self.after(e, f, serial, started)
                 started = now_ns()
                 pos = end
@@ -286,7 +301,7 @@ class Engine:
             self.running = True
             form, data, parts = INLINE, b"", _pack.parts(value)
             if parts.size > _pack.INLINE and self.blobs is not None:
-                form, data = REF, self.blobs.put(parts).pack()
+                form, data = REF, self.quietly(self.blobs.put, parts).pack()
             else:
                 data = parts.join()
             self.running = False
@@ -321,6 +336,10 @@ class Engine:
                 return
             except KeyboardInterrupt:
                 continue
+            except Exception as other:
+                text = "%s (it could not be described: %r)" % (type(e).__name__, other)
+                self.fail(serial, started, FAILED, "failed", text, "", b"")
+                return
             finally:
                 e.__traceback__ = None
 
@@ -365,7 +384,8 @@ class Engine:
     def tell(self) -> None:
         """Tell the agent that there is something in the ring."""
         self.untold = 0
-        self.sock.sendall(_NEWS)
+        with self.lock:
+            self.sock.sendall(_NEWS)
 
     # -- less common calls
 
@@ -382,7 +402,18 @@ class Engine:
             f.load()  # may raise
         if f.shipped is not None and self.applied is not f:
             self.apply(f)
-        return f.handler(self, f, first, options)
+        if not (options.get("gpus") or options.get("threads")):
+            return f.handler(self, f, first, options)
+        before = {name: os.environ.get(name) for name in _SHARE}
+        self.allot(options)
+        try:
+            return f.handler(self, f, first, options)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
     def apply(self, f: "calls.Function") -> None:
         """Give the globals that came with a function to the namespace, where it has none of its own."""
@@ -395,7 +426,6 @@ class Engine:
         options = json.loads(data[4 : 4 + n])
         if "error" in options:
             raise Rejected(options["kind"], options["error"])
-        self.allot(options)
         at = [4 + n]
         view = memoryview(data)
         values = [self.argument(a, view, at) for a in options["args"]]
@@ -413,7 +443,7 @@ class Engine:
         if a.get("ref"):
             if self.blobs is None:
                 raise Rejected("unsupported", "this engine has no blob store")
-            return self.blobs.open(_blobs.Ref(*a["ref"]))
+            return self.quietly(self.blobs.open, _blobs.Ref(*a["ref"]))
         start = at[0]
         at[0] += a["len"]
         return view[start : at[0]]
@@ -428,7 +458,6 @@ class Engine:
         """Let the environment say what of the node is the run's."""
         gpus, threads = options.get("gpus"), options.get("threads")
         if gpus:
-            self.hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         if threads:
             os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -478,6 +507,8 @@ class Engine:
 
 
 _SIMPLE = frozenset((bool, int, float, complex, str, bytes))
+_SHARE = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+_main_thread = threading.get_ident()
 _LONG = frozenset((str, bytes))
 _HEAD = struct.Struct("<IIQ").pack
 _NEWS = _frame.pack(0, RESULTS, 0, 0)

@@ -9,6 +9,7 @@ import traceback
 from typing import Any, Dict, List, NamedTuple
 
 from .. import _pack
+from . import worlds
 
 _place: Dict[str, Any] = {"engine": -1, "host": ""}
 _here = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -125,7 +126,8 @@ def describe(e: BaseException, method: str) -> Told:
     """All that the agent is told of an exception."""
     told = facts(e, method)
     text = "%s: %s" % (told["ename"], told["evalue"]) if told["evalue"] else told["ename"]
-    return Told("failed", text, "\n".join(told["traceback"]), _pack.dumps(told))
+    kind = worlds.kind(e) if "tutti.mpi" in sys.modules else "failed"
+    return Told(kind, text, "\n".join(told["traceback"]), _pack.dumps(told))
 
 
 def unpicklable(value: Any, e: BaseException) -> BaseException:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import importlib.abc
+import importlib.util
 import json
 import os
 import struct
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from .. import _display, _pack
 
@@ -25,6 +27,7 @@ def install(engine: "Engine") -> None:
     global _engine
     _engine = engine
     _display.publisher = publish
+    sys.meta_path.insert(0, _Watch())
     backend = os.environ.get("MPLBACKEND", "")
     if not backend or "inline" in backend:
         os.environ["MPLBACKEND"] = "module://tutti._engine.figures"
@@ -72,7 +75,7 @@ def _send(mime: str, data: bytes) -> None:
         return
     form = 0
     if len(data) > _pack.INLINE and e.blobs is not None:
-        form, data = 1, e.blobs.put(data).pack()
+        form, data = 1, e.quietly(e.blobs.put, data).pack()
     name = mime.encode()
     e.send(DISPLAY, e.serial, struct.pack("<H", len(name)) + name + bytes((form,)) + data)
 
@@ -90,6 +93,47 @@ def end_of_cell() -> None:
         figures.show()
 
 
-def transformed(code: str) -> str:
-    """Plain Python of what IPython would accept, where IPython is loaded already."""
-    return code
+# ---------------------------------------------------------------------------------------------
+# IPython's own ways to display, without a shell of IPython's
+
+
+class _Watch(importlib.abc.MetaPathFinder):
+    """Changes IPython's display functions when they are imported: they would look for a shell."""
+
+    names = ("IPython.core.display_functions", "IPython.core.display")
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        if name not in self.names or _engine is None:
+            return None
+        sys.meta_path.remove(self)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
+        if spec is None or spec.loader is None:
+            return None
+        load = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            load(module)
+            if hasattr(module, "display"):
+                module.display = ipython_display
+            if hasattr(module, "publish_display_data"):
+                module.publish_display_data = publish_display_data
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def ipython_display(*objects: Any, include: Any = None, exclude: Any = None, metadata: Any = None, raw: bool = False, **_: Any) -> None:
+    """IPython.display.display, on an engine."""
+    for obj in objects:
+        data = dict(obj) if raw else _display.bundle(obj)
+        if include is not None:
+            data = {k: v for k, v in data.items() if k in include}
+        publish({k: v for k, v in data.items() if k not in (exclude or ())})
+
+
+def publish_display_data(data: Dict[str, Any], metadata: Any = None, **_: Any) -> None:
+    """IPython.display.publish_display_data, on an engine."""
+    publish(dict(data))
