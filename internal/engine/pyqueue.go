@@ -62,7 +62,12 @@ func (f *pyFunc) learn(took time.Duration) {
 }
 
 // give moves the runs to inside that should be sent now, under a generation's number, and returns them.
+// Nothing is put behind a run of an earlier generation: it may still turn out to be dropped, and is
+// then given again before those that come after it.
 func (q *pyQueue) give(generation uint64) []pyRun {
+	if first := q.first(); first != nil && first.generation != generation {
+		return nil
+	}
 	n := 0
 	for n < len(q.waiting) && q.room(&q.waiting[n]) {
 		r := &q.waiting[n]

@@ -35,6 +35,7 @@ _table("asyncresult", "AsyncHubResult AsyncMapResult AsyncResult ExecuteReply Me
 _table("remotefunction", "ParallelFunction RemoteFunction parallel remote")
 _table("cluster", "Cluster ClusterManager clean_cluster_files")
 _table("dependency", "Dependency Reference depend dependent interactive require")
+_table("executor", "Executor")
 _table("_display", "display")
 _table("_compat", "ALL_COMPLETED FIRST_COMPLETED FIRST_EXCEPTION PrePickled bind_kernel can deserialize_object")
 _table("_compat", "pack_apply_message publish_data register_joblib_backend serialize_object uncan unpack_apply_message")
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from .asyncresult import AsyncHubResult, AsyncMapResult, AsyncResult, ExecuteReply, Metadata  # noqa: F401
     from .client import Client  # noqa: F401
     from .cluster import Cluster, ClusterManager, clean_cluster_files  # noqa: F401
+    from .executor import Executor  # noqa: F401
     from .dependency import Dependency, Reference, depend, dependent, interactive, require  # noqa: F401
     from .errors import *  # noqa: F401,F403
     from .remotefunction import ParallelFunction, RemoteFunction, parallel, remote  # noqa: F401

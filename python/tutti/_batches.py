@@ -252,11 +252,9 @@ class Mapping:
         left = None if self._end is None else max(0.0, self._end - time.monotonic())
         if batch._left and not self._link.wait(batch, left):
             raise TimeoutError("map has not ended in time")
+        self.ended(batch)  # the thread that has read of it may not have come to that yet
         cell = batch.cell
         if cell.end[1] != _gateway.DONE:
-            with self._lock:
-                self._under_way.pop(id(batch), None)
-                self._split(batch)
             if batch.parts is not None:
                 for part in batch.parts:
                     yield from self._of(part)
@@ -283,7 +281,7 @@ class Mapping:
                 over = self._items is None or self._most is not None
             if batch is not None:
                 self._link.wait(batch)
-                self.ended(batch)  # whoever has read of it may not have come to that yet
+                self.ended(batch)
             elif over or self._link.lost:
                 return
             else:

@@ -27,8 +27,7 @@ _answer = struct.Struct("<QBI")
 
 def hello(name: str = "") -> Dict[str, Any]:
     """What a client says of itself."""
-    from . import __version__
-
+    package = sys.modules[__package__]
     return {
         "protocol": PROTOCOL,
         "python": "%d.%d" % sys.version_info[:2],
@@ -37,7 +36,7 @@ def hello(name: str = "") -> Dict[str, Any]:
         "path": [p for p in sys.path if isinstance(p, str)],
         "pid": os.getpid(),
         "name": name or os.path.basename(sys.argv[0] or "") or "python",
-        "version": __version__,
+        "version": getattr(package, "__version__", ""),
     }
 
 

@@ -26,7 +26,8 @@ import weakref
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from .errors import EngineError, KernelError
+from . import _gateway
+from .errors import KernelError
 
 __all__ = [
     "Cluster",
@@ -82,36 +83,9 @@ def state_folder() -> Path:
     """Where clusters leave their files: `$XDG_STATE_HOME/tutti/python`, only for this user."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     folder = Path(base) / "tutti" / "python"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
     return folder
-
-
-def runtime_folder() -> Path:
-    """Where sockets lie: short enough for one (108 bytes), and closed to other users."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "tutti" if base and len(base) < 50 else Path(tempfile.gettempdir()) / ("tutti-%d" % os.getuid())
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    held = folder.stat()
-    if held.st_uid != os.getuid() or held.st_mode & 0o077:
-        raise LauncherError("the folder %s must belong to you and be closed to others (chmod 700)" % folder)
-    return folder
-
-
-def find_binary() -> str:
-    """The program `tutti`: that of `$TUTTI_BINARY`, of the package, or of the path."""
-    named = os.environ.get("TUTTI_BINARY")
-    if named:
-        return named
-    here = Path(__file__).resolve().parent
-    for candidate in (here / "bin" / "tutti", here.parent.parent / "bin" / "tutti"):
-        if os.access(candidate, os.X_OK):
-            return str(candidate)
-    from shutil import which
-
-    found = which("tutti")
-    if found is None:
-        raise LauncherError("the program tutti was not found: put it on the PATH, or name it in TUTTI_BINARY")
-    return found
 
 
 # ---------------------------------------------------------------------------------------------
@@ -124,9 +98,8 @@ class ControllerLauncher:
     `state` is before, running, or after; `identifier` its process id; `socket` where clients come.
     """
 
-    def __init__(self, args: Sequence[str] = (), log: Optional[str] = None, joins: Optional[str] = None) -> None:
+    def __init__(self, args: Sequence[str] = (), log: Optional[str] = None) -> None:
         self.args, self.log = list(args), log
-        self.joins = joins  # the name of a cluster that runs, to speak for; None: one of its own
         self.state, self.identifier = "before", ""
         self.socket, self.pid, self.cluster = "", 0, ""
         self._process: Optional[subprocess.Popen[bytes]] = None
@@ -134,10 +107,13 @@ class ControllerLauncher:
 
     def start(self, n: int, timeout: float = 60.0) -> None:
         """Start it with `n` engines, and wait until clients may come. LauncherError with its reason if it fails."""
-        socket = str(runtime_folder() / ("c-%s.sock" % secrets.token_hex(6)))
+        try:
+            binary, folder = _gateway.find_binary(), _gateway.runtime_folder()
+        except OSError as error:
+            raise LauncherError(str(error)) from None
+        socket = os.path.join(folder, "c-%s.sock" % secrets.token_hex(6))
         read, write = os.pipe()
-        command = [find_binary(), "gateway", "--socket", socket, "--engines", str(n), "--ready-fd", str(write)]
-        command += ["--cluster", self.joins] if self.joins else ["--embedded"]
+        command = [binary, "gateway", "--embedded", "--socket", socket, "--engines", str(n), "--ready-fd", str(write)]
         log = open(self.log, "ab") if self.log else subprocess.DEVNULL
         try:
             self._process = subprocess.Popen(
@@ -151,7 +127,7 @@ class ControllerLauncher:
             if self.log:
                 log.close()  # type: ignore[union-attr]
         try:
-            line = _read_line(read, timeout)
+            line = _gateway._line(read, timeout)
         finally:
             os.close(read)
         said = json.loads(line) if line else {}
@@ -159,7 +135,7 @@ class ControllerLauncher:
             self._process.kill()
             self._process.wait()
             self.state = "after"
-            raise LauncherError(_why(said, self.get_output()))
+            raise LauncherError(_why(said, self.get_output(remove=True)))
         self.socket, self.pid, self.cluster = said["socket"], said["pid"], said.get("cluster", "")
         self.state, self.identifier = "running", str(self.pid)
 
@@ -222,7 +198,7 @@ class ControllerLauncher:
             self._ended()
             return
         pause = 0.005
-        while self.poll() == "running":  # started by another process: its end is not ours to wait for
+        while self.poll() == "running":  # started by another process: nobody tells us of its end
             if end is not None and time.monotonic() > end:
                 raise TimeoutError("process %d still runs" % self.pid)
             time.sleep(pause)
@@ -260,22 +236,6 @@ class ControllerLauncher:
         if made.poll() != "running":
             raise NotRunning("the controller with process id %d has ended" % made.pid)
         return made
-
-
-def _read_line(fd: int, timeout: float) -> bytes:
-    """What comes until the end of a line, or of the pipe."""
-    import select
-
-    out, end = b"", time.monotonic() + timeout
-    while not out.endswith(b"\n"):
-        left = end - time.monotonic()
-        if left <= 0 or not select.select([fd], [], [], left)[0]:
-            return b""
-        piece = os.read(fd, 65536)
-        if not piece:
-            break
-        out += piece
-    return out
 
 
 def _why(said: Mapping[str, Any], log: str) -> str:
@@ -450,7 +410,6 @@ class Cluster:
         self._line: Optional[Any] = None
         self._client: Optional[Any] = None
         self._owner = os.getpid()
-        self._wanted_controller = False
 
     def __repr__(self) -> str:
         fields = ["cluster_id=%r" % self.cluster_id]
@@ -506,8 +465,7 @@ class Cluster:
         """Start the gateway, which starts n engines for its first client: the connection of `_ask`."""
         log = str(Path(self.profile_dir) / ("cluster-%s.log" % self.cluster_id))
         Path(self.profile_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
-        linger = "2" if self.shutdown_atexit else "-1"
-        args = ["--python", self.python, "--linger", linger] + self.controller_args
+        args = ["--python=" + self.python, "--linger=%d" % (2 if self.shutdown_atexit else -1)] + self.controller_args
         self.controller = ControllerLauncher(args, log)
         self.controller.start(_cores() if n is None else n, self.engine_timeout)
         _live.add(self)
@@ -530,8 +488,10 @@ class Cluster:
             ids: List[int] = list(range(count))
             self._ask("engines")  # its greeting makes the gateway start them
         else:
-            answer = self._ask("start_engines", n=count)
-            ids = list(answer.get("ids") or [])
+            before = set(self._engine_ids())
+            self._ask("start_engines", n=count)
+            have = self._ask("wait_engines", self.engine_timeout, n=len(before) + count)["ids"]
+            ids = [i for i in have if i not in before]
         self.engines[name] = EngineSetLauncher(self, ids, count)
         self._write_cluster_file()
         return name

@@ -14,7 +14,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from concurrent.futures import BrokenExecutor
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from . import _batches, _gateway, _pack, _pickle
 from .asyncresult import About, AsyncResult
@@ -71,7 +71,12 @@ class Executor(concurrent.futures.Executor):
         if retries is not None:
             self._once["retries_lost"] = retries if retries > 0 else -1
         if initializer is not None:
-            self._initialize(initializer, initargs)
+            try:
+                self._initialize(initializer, initargs)
+            except BaseException:
+                self._over = True
+                self._leave()
+                raise
 
     def _start(self, cluster: Any, n: Optional[int], python: Optional[str]) -> None:
         """Connect to a cluster that was started in this process, or start one."""
@@ -80,22 +85,30 @@ class Executor(concurrent.futures.Executor):
 
             self._cluster = cluster = Cluster(n=n, python=python)
             cluster._launch(n)
-        self._link = _gateway.Link(cluster.controller.socket, "executor")
+        try:
+            self._link = _gateway.Link(cluster.controller.socket, "executor")
+        except BaseException:
+            if self._cluster is not None:
+                self._cluster._stop_cluster()
+            raise
         self._link.on_lost = _broken
         self._own_link = True
 
     def _initialize(self, f: Callable[..., Any], args: Tuple[Any, ...]) -> None:
-        """Run a function on all engines, and on those that come later."""
+        """Run a function on the engines, and on each of them again when it is restarted. Raises what it raises."""
         data = _pickle.dumps((f, args))
         code = "import tutti._pickle as _p\n_f, _a = _p.loads(%r)\n_f(*_a)\ndel _p, _f, _a" % data
-        self._link.ask("wait_engines", 60.0, n=max(1, self._max or 1))
-        cells = []
-        for engine in self._targets if self._targets is not None else list(self._link.engines):
+        ids = self._link.ask("wait_engines", 60.0, n=max(1, self._max or 1))[0]["ids"]
+        if self._cluster is not None:
+            self._link.ask("setup", code=code)  # also for engines that come later
+            return
+        futures = []
+        for engine in ids if self._targets is None else self._targets:
             no = self._link.work(("py.setup", engine), lambda: ({"func": "py.setup", "target": engine, "label": "initializer"}, b""))
             future, cell = self._future("initializer")
-            self._link.submit(no, _pack.dumps({"code": code, "all": True}), cell)
-            cells.append(future)
-        for future in cells:
+            self._link.submit(no, _pack.dumps({"code": code}), cell)
+            futures.append(future)
+        for future in futures:
             future.result()
 
     def __repr__(self) -> str:

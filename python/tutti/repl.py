@@ -12,6 +12,8 @@ own prompt, and a script that was interrupted leaves its variables to be looked 
     %only 0,2-3         on these ranks, for one statement that follows on the line, else for all that follows
     %all                on all again
     %who                which ranks there are
+
+A line waits for those of the other ranks, to be shown with them, for at most $TUTTI_PATIENCE seconds (0.3).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
 
 from . import _fold, _gateway, _pack
-from .cluster import Cluster, ControllerLauncher, LauncherError
+from .cluster import Cluster, LauncherError, _cores
 from .errors import IPythonError, failure_to_error
 
 __all__ = ["Prompt", "Session", "main"]
@@ -39,7 +41,7 @@ class Session:
     def __init__(self, link: Any, ids: Sequence[int], out: Optional[TextIO] = None) -> None:
         self.link, self.ids = link, list(ids)
         self.out = sys.stdout if out is None else out
-        self._rank = {engine: r for r, engine in enumerate(self.ids)}
+        self.patience = _patience()
         self._cells: Dict[int, int] = {}  # id of a cell that runs: its rank
         self._folder: Optional[_fold.Folder] = None
         link._listeners.add(self._hear)
@@ -93,7 +95,7 @@ class Session:
 
         Ctrl-C interrupts those that run; a second one stops them, and if need be restarts their interpreters.
         """
-        folder = self._folder = _fold.Folder(list(ranks))
+        folder = self._folder = _fold.Folder(list(ranks), self.patience)
         run = self.start(ranks, "py.execute", lambda r: {"code": code, "silent": False, "filename": filename})
         interrupts = 0
         try:
@@ -110,14 +112,16 @@ class Session:
 
     def _interrupt(self, run: "_Run", hard: bool) -> None:
         left = {r: cell for r, cell in run.cells.items() if cell.end is None}
-        if not hard:
-            try:
-                for r in left:
-                    self.link.ask_later("signal", engine=self.ids[r], sig=2)
-                return
-            except IPythonError:
-                pass
-        self.link.numbers(_gateway.CANCEL, [cell.n for cell in left.values()])
+        if hard:
+            self.link.numbers(_gateway.CANCEL, [cell.n for cell in left.values()])
+            return
+        for r, cell in left.items():
+
+            def then(answer: Any, cell: Any = cell) -> None:
+                if not answer.ok:  # it cannot be signalled: it is stopped
+                    self.link.numbers(_gateway.CANCEL, [cell.n])
+
+            self.link.ask_later("signal", then, engine=self.ids[r], sig="SIGINT")
 
     def _attend(self, run: "_Run", folder: _fold.Folder) -> None:
         """Show what comes, until the end."""
@@ -169,6 +173,13 @@ class Session:
         if lines:
             self.out.write("".join(_fold.render(lines, self.size)))
             self.out.flush()
+
+
+def _patience() -> float:
+    try:
+        return float(os.environ.get("TUTTI_PATIENCE") or 0.3)
+    except ValueError:
+        return 0.3
 
 
 class _Run:
@@ -368,13 +379,10 @@ def _options(argv: Optional[Sequence[str]]) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command `tutti repl`; its exit status."""
     options = _options(argv)
-    launcher: Any = None
     cluster: Optional[Cluster] = None
     try:
         if options.cluster:
-            launcher = ControllerLauncher(["--linger", "2"], joins=options.cluster)
-            launcher.start(options.n or 0)
-            socket = launcher.socket
+            socket = _gateway.join_cluster(options.cluster)
         else:
             cluster = Cluster(n=options.n)
             cluster._launch(options.n)
@@ -386,8 +394,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     finally:
         if cluster is not None:
             cluster._stop_cluster()
-        if launcher is not None:
-            launcher.stop()
 
 
 def _talk(socket: str, options: argparse.Namespace) -> int:
@@ -408,12 +414,6 @@ def _talk(socket: str, options: argparse.Namespace) -> int:
         return 0
     finally:
         link.close()
-
-
-def _cores() -> int:
-    from .cluster import _cores as cores
-
-    return cores()
 
 
 def _run_script(session: Session, path: str, args: Sequence[str]) -> bool:
