@@ -273,7 +273,7 @@ class Asking(ClientTest):
             ({"engine_id": {"$nin": [0, 1]}}, 0),
             ({"completed": {"$ne": None}}, 2),
             ({"completed": {"$gt": a.started}}, 2),
-            ({"started": {"$lt": a.started}}, 0),
+            ({"msg_id": a.msg_ids[0], "started": {"$lt": a.started}}, 0),
             ({"attempt": {"$gte": 1, "$lte": 1}}, 2),
             ({"attempt": {"$mod": [2, 1]}}, 2),
             ({"error": {"$exists": True}, "status": {"$eq": "error"}}, 1),
