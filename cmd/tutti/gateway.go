@@ -80,7 +80,7 @@ func (g *gatewayVerb) serve(v *invocation) error {
 		Log: slog.New(slog.NewTextHandler(v.err, nil)),
 	}
 	cfg.Ready = func() { g.report(readiness{Socket: path, Pid: os.Getpid(), Cluster: cfg.Name}) }
-	end := func() {}
+	var end func()
 	if g.Embedded {
 		end, err = g.host(v.ctx, &cfg)
 	} else {

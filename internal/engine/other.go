@@ -26,6 +26,14 @@ func (Go) Start(context.Context, Spec, func(Event)) (Process, error) {
 		WithHint("the memory runtime works everywhere")
 }
 
+// Python is the runtime of Python interpreters. It needs Linux.
+type Python struct{}
+
+// Start fails here with kind Unsupported.
+func (*Python) Start(context.Context, Spec, func(Event)) (Process, error) {
+	return nil, tutti.Errorf("start engine", tutti.Unsupported, "engines in Python need Linux")
+}
+
 // Commands executes commands on this machine. It needs Linux.
 type Commands struct{}
 

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -155,4 +157,36 @@ func TestPythonLargeInline(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Three gigabytes come and go: no length is cut to 32 bits. It takes memory and time, and has to be asked for.
+func TestPythonHuge(t *testing.T) {
+	const size = 3 << 30
+	if os.Getenv("TUTTI_TEST_HUGE") == "" || available() < 3*size {
+		t.Skip("it is run with TUTTI_TEST_HUGE=1 and 9 GB of free memory")
+	}
+	g, store := withStore(t, size+1<<20, func(edit func(*Spec)) *rig { return anyPython(t, edit) })
+	g.good(g.cell(1, pyBuffers))
+	g.good(g.cell(2, "import mmap\ndata = mmap.mmap(-1, 3 << 30)\ndata[-1] = 7\ncall = ((Buffer(data),), {})"))
+	v := g.good(g.py(3, "py.pull", "", pyStr("call"))).Value
+	if v.Ref.Size < size {
+		t.Fatalf("%v", v.Ref)
+	}
+	g.good(g.cell(4, "del data, call\ndef last(b): return len(b), b.data[-1]"))
+	r := g.good(g.pyRef(5, "py.apply", pyGlobal("__main__", "last"), v))
+	if !strings.HasSuffix(string(r.Value.Data), "\x8a\x05\x00\x00\x00\xc0\x00K\x07\x86\x94.") {
+		t.Errorf("%q", r.Value.Data)
+	}
+	store.As("engine").Drop(v.Ref)
+}
+
+// available is how much memory is free, in bytes, 0 if that is not known.
+func available() int {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), "MemAvailable:")
+	kib, _ := strconv.Atoi(strings.Fields(rest + " 0")[0])
+	return kib << 10
 }

@@ -2,6 +2,12 @@ package gateway
 
 import (
 	"testing"
+	"time"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/cluster"
+	"github.com/tutti-hpc/tutti/internal/engine"
+	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
 // One client and two engines that are goroutines: what the way itself costs.
@@ -39,4 +45,56 @@ func BenchmarkTrip(b *testing.B) {
 	for b.Loop() {
 		u.end(u.tasks(1, payload))
 	}
+}
+
+// counter counts ends.
+type counter struct {
+	n    int
+	left int
+	over chan struct{}
+}
+
+func (c *counter) Settle(uint64, *wire.Outcome) {
+	if c.n++; c.n == c.left {
+		close(c.over)
+	}
+}
+
+// The raw face alone, without a gateway: how fast tasks are taken, and how fast they end.
+func BenchmarkRaw(b *testing.B) {
+	h, err := cluster.Embedded{Engines: 2, Runtimes: engine.Table{programKind: &engine.Memory{}}}.Host(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	door := h.Door()
+	door.Want = wire.Want{Spec: programSpec{Name: "python:3.11"}, PerNode: 2}
+	me, err := cluster.Join(b.Context(), door)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer me.Close()
+	if _, err := me.WaitForEngines(b.Context(), 2); err != nil {
+		b.Fatal(err)
+	}
+	work := &tutti.Work{Program: "python:3.11", Func: "gw.echo"}
+	args := appendArgs(nil, make([]byte, 48))
+	const batch = 256
+	tasks := make([]cluster.RawTask, batch)
+	for i := range tasks {
+		tasks[i].Args = args
+	}
+	count := &counter{left: (b.N + batch - 1) / batch * batch, over: make(chan struct{})}
+	b.ResetTimer()
+	submitting := time.Duration(0)
+	for first := 1; first <= b.N; first += batch {
+		begun := time.Now()
+		if err := me.SubmitBatch(b.Context(), work, uint64(first), tasks, count); err != nil {
+			b.Fatal(err)
+		}
+		submitting += time.Since(begun)
+	}
+	<-count.over
+	b.ReportMetric(float64(count.left)/submitting.Seconds(), "submits/s")
+	b.ReportMetric(float64(count.left)/b.Elapsed().Seconds(), "tasks/s")
 }

@@ -570,6 +570,8 @@ class Link:
         with _state:
             for end in _end.iter_unpack(memoryview(data)[at + 4 : pos]):
                 after = pos + end[8]
+                if after > stop:
+                    raise ValueError("an end of %d bytes in a frame that is shorter" % end[8])
                 cell = take(end[0], None)
                 if cell is not None:
                     cell.data = data[pos:after]
@@ -880,6 +882,9 @@ _links: "weakref.WeakSet[Link]" = weakref.WeakSet()
 def _close_all() -> None:
     for link in list(_links):
         link.close()
+    for process in _children:  # they go by themselves when their last client has gone
+        if process.poll() is None:
+            process.returncode = 0
 
 
 def _after_fork() -> None:

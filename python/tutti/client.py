@@ -306,8 +306,8 @@ class Client:
     ) -> Optional["Future[None]"]:
         """Wait until there are n engines (default: as many as the `cluster` was told to start).
 
-        TypeError without n where there is no cluster; TimeoutError after `timeout` seconds; EngineError if the cluster ends or an engine
-        leaves meanwhile. Not `block`: a Future. `interactive` shows a bar (default: in a terminal or notebook, after a second).
+        TypeError without n where there is no cluster; TimeoutError after `timeout` seconds; EngineError if the cluster ends, or an engine
+        leaves and does not come back. Not `block`: a Future. `interactive` shows a bar (default: in a terminal or notebook, after a second).
         """
         if n is None:
             sets = getattr(self.cluster, "engines", None)
@@ -322,6 +322,7 @@ class Client:
     def _wait_engines(self, n: int, timeout: Optional[float], interactive: bool) -> None:
         over = None if timeout is None or timeout < 0 else time.monotonic() + timeout
         link, began, most, bar = self._live(), time.monotonic(), 0, None
+        left_at = began
         try:
             while True:
                 have = len(link.engines)
@@ -329,9 +330,10 @@ class Client:
                     return
                 if link.lost is not None:
                     link.refuse()
-                if have < most:
-                    raise EngineError("an engine has left while %d were waited for: there are %d" % (n, have))
-                most = max(most, have)
+                if have >= most:
+                    most, left_at = have, time.monotonic()
+                elif time.monotonic() - left_at > 5:  # one that died comes back by itself
+                    raise EngineError("an engine has left while %d were waited for, and was not started again: there are %d" % (n, have))
                 controller = getattr(self.cluster, "controller", None)
                 if controller is not None and controller.poll() == "after":
                     raise EngineError("the cluster has ended while %d engines were waited for:\n%s" % (n, controller.get_output()[-2000:]))
@@ -387,7 +389,7 @@ class Client:
     @property
     def metadata(self) -> "_Results":
         """What is known of tasks, by id."""
-        return _Results(self, lambda ar: ar.metadata)
+        return _Results(self, lambda ar: ar.wait() and ar.metadata)
 
     def _names(self, jobs: Any) -> List[str]:
         """The ids of tasks: of ids, results, places in the history, and collections of these. TypeError for others."""

@@ -122,12 +122,14 @@ def _payload_with_results(args: Any, kwargs: Any) -> Tuple[Any, List[str]]:
     from . import _pickle
 
     names: List[str] = []
+    several: List[AsyncResult] = []
 
     def known(obj: Any) -> Any:
         if not isinstance(obj, AsyncResult):
             return None
         if not obj._single:
-            raise TypeError("the result of several tasks cannot be an argument: use its parts, ar.split()")
+            several.append(obj)
+            raise TypeError("several tasks")
         name = obj.msg_ids[0]
         if name not in names:
             names.append(name)
@@ -136,7 +138,12 @@ def _payload_with_results(args: Any, kwargs: Any) -> Tuple[Any, List[str]]:
     def dump(obj: Any, take: Any) -> bytes:
         return _pickle.dumps(obj, buffer_callback=take, persistent_id=known)
 
-    return value_payload((args, kwargs or None), dump), names
+    try:
+        return value_payload((args, kwargs or None), dump), names
+    except pickle.PicklingError:
+        if several:
+            raise TypeError("the result of several tasks cannot be an argument: use its parts, ar.split()") from None
+        raise
 
 
 # ---------------------------------------------------------------------------------------------
