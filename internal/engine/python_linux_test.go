@@ -198,6 +198,9 @@ func TestPythonFailures(t *testing.T) {
 				t.Errorf("%s: the stack shows ours:\n%s", c.name, e.Stack)
 			}
 		}
+		if s := g.cellValue(99, "def g(x: int): pass\ng.__annotations__['x'] is int"); s != "True" {
+			t.Errorf("our own future statements reach the user's code: %s", s)
+		}
 		if s := g.cellValue(100, "6 * 7"); s != "42" {
 			t.Errorf("afterwards %q", s)
 		}
@@ -219,6 +222,20 @@ func TestPythonFailures(t *testing.T) {
 		g.p.Send([]Run{bad})
 		if r := g.result(105); r.Ending != Rejected || tutti.KindOf(r.Fail.Error()) != tutti.Corrupt {
 			t.Errorf("bytes that are no arguments: ending %d, %v", r.Ending, r.Fail.Error())
+		}
+	})
+}
+
+// What one call of a batch raises, or returns that cannot travel, is its result alone.
+func TestPythonBatch(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		g.good(g.cell(1, "import threading\ndef f(x, *more, **kw):\n    if x == 1: raise ValueError('one')\n    if x == 2: return threading.Lock()\n    if x == 3: raise SystemExit(3)\n    return kw or x"))
+		item := func(n int, kw string) string { return pyTuple(pyTuple(pyInt(n)), kw) }
+		r := g.good(g.py(2, "py.batch", pyGlobal("__main__", "f"), pyList(item(0, "N"), item(1, "N"), item(2, "N"), item(3, "N"), item(4, pyDict(pyStr("k"), pyStr("five"))))))
+		for _, want := range []string{"ValueError", "one", "cannot be pickled", "_thread.lock", "SystemExit", "five"} {
+			if !strings.Contains(string(r.Value.Data), want) {
+				t.Errorf("no %q in %q", want, r.Value.Data)
+			}
 		}
 	})
 }
