@@ -10,7 +10,6 @@ raises costs only itself; when an engine dies, what its batch held is tried agai
 
 from __future__ import annotations
 
-import pickle
 import struct
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping as Mappin
 
 from . import _gateway, _pack
 from .errors import EngineError, original_exception
+from .view import place, send, value_payload
 
 __all__: List[str] = []
 
@@ -182,11 +182,11 @@ class Mapping:
 
     def _send(self, batch: Batch, work: int) -> None:
         items = [(args, None) for args in batch.items]
-        payload = _pack.dumps(items)
-        self._plan.weigh(len(items), len(payload))
+        payload = value_payload(items)
+        self._plan.weigh(len(items), len(payload) if type(payload) is bytes else payload.size)
         self._under_way[id(batch)] = batch
         try:
-            self._link.submit(work, payload, batch.cell)
+            send(self._link, work, place(self._link, payload), batch.cell)
         except BaseException:
             del self._under_way[id(batch)]
             raise
