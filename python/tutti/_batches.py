@@ -32,7 +32,7 @@ def packed(code: bytes) -> bytes:
     return _head.pack(_pack.MAGIC, 0, len(code)) + code
 
 
-AIM = 0.003  # s of work in a batch
+AIM = 0.005  # s of work in a batch
 GROWTH = 8  # a batch is at most so many times longer than any that was measured
 LONG = 0.005  # s: items of this length go alone
 BYTES = 48 << 10  # of a batch's arguments, so that it travels within a message
@@ -43,7 +43,8 @@ class Plan:
 
     def __init__(self, workers: int, fixed: int = 0, most: int = 1 << 20) -> None:
         self.workers, self.fixed, self.most = max(1, workers), fixed, max(1, most)
-        self.each = 0.0  # s an item takes, as last seen; 0: not yet known
+        self.each = 0.0  # s an item takes, as far as is known; 0: not at all
+        self._seen: Deque[float] = deque(maxlen=9)
         self.size = 0.0  # bytes of an item's arguments
         self._largest = 1
 
@@ -71,8 +72,9 @@ class Plan:
 
     def learn(self, n: int, seconds: float) -> None:
         """A batch of n items has taken so long."""
-        each = max(seconds, 1e-7) / n
-        self.each = each if not self.each else 0.5 * (self.each + each)
+        self._seen.append(max(seconds, 1e-7) / n)
+        # Rather too short than too long: what else the machine does makes some batches longer, and none shorter.
+        self.each = sorted(self._seen)[len(self._seen) // 3]
         self._largest = max(self._largest, n)
 
     def weigh(self, n: int, size: int) -> None:
