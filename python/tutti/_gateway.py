@@ -14,7 +14,7 @@ import atexit
 import json
 import os
 import select
-import signal
+import _signal  # without the enumerations that signal makes of its results
 import socket
 import struct
 import threading
@@ -110,7 +110,8 @@ class Answer:
 # Signals: an exception of a handler must not come between the bytes that were read and what
 # is known of them.
 
-_guarded = tuple(getattr(signal, name) for name in ("SIGINT", "SIGALRM", "SIGTERM") if hasattr(signal, name))
+_guarded = tuple(getattr(_signal, name) for name in ("SIGINT", "SIGALRM", "SIGTERM") if hasattr(_signal, name))
+_getsignal, _setsignal = _signal.getsignal, _signal.signal
 _Shield = Optional[Tuple[List[Tuple[int, Any]], List[Tuple[int, Any]]]]
 
 
@@ -121,10 +122,10 @@ def shield() -> _Shield:
     caught: List[Tuple[int, Any]] = []
     held: List[Tuple[int, Any]] = []
     for number in _guarded:
-        handler = signal.getsignal(number)
+        handler = _getsignal(number)
         if callable(handler):
             held.append((number, handler))
-            signal.signal(number, lambda s, f: caught.append((s, f)))
+            _setsignal(number, lambda s, f: caught.append((s, f)))
     return held, caught
 
 
@@ -134,7 +135,7 @@ def unshield(saved: _Shield) -> None:
         return
     held, caught = saved
     for number, handler in held:
-        signal.signal(number, handler)
+        _setsignal(number, handler)
     if caught:
         handlers = dict(held)
         for number, frame in caught:
@@ -336,14 +337,14 @@ class Link:
     def _add(self, kind: int, *parts: bytes) -> None:
         saved = shield()
         try:
-            self._seal()
+            self._seal(True)
             frame = _frame.pack(sum(map(len, parts)), kind, 0) + b"".join(parts)
             self._frames.append(frame)
             self._size += len(frame)
         finally:
             unshield(saved)
 
-    def _seal(self) -> None:
+    def _seal(self, shielded: bool = False) -> None:
         """Make a frame of the run that gathers."""
         run = self._run
         if not run:
@@ -352,7 +353,7 @@ class Link:
         lengths = list(map(len, run))
         head = _tasks.pack(16 + 4 * n + sum(lengths), TASKS, 0, self._run_work, n, self._first)
         frame = head + struct.pack("<%dI" % n, *lengths) + b"".join(run)
-        saved = shield()
+        saved = None if shielded else shield()
         try:
             self._frames.append(frame)
             self._recent.append((self._first, self._run_work, run, len(frame)))
@@ -385,10 +386,10 @@ class Link:
                 self._flush(time.time())
 
     def _flush(self, now: float) -> None:
-        self._seal()
         while True:
             saved = shield()
             try:
+                self._seal(True)
                 if self._frames:
                     frames, self._frames = self._frames, []
                     self._out = b"".join([self._out] + frames) if self._out or len(frames) > 1 else frames[0]
@@ -801,6 +802,7 @@ def _background(link: Link) -> None:
 def _stay_back(link: Link) -> None:
     """As long as threads in the foreground read what they wait for, let them: each switch costs."""
     link._want = False
+    link._nap.acquire(False)  # what roused us before has been heard
     led, pause = link._led - 1, 0.003
     while link.lost is None and link._followers <= 0:
         if led != link._led:

@@ -904,8 +904,6 @@ class LoadBalancedView(View):
             a, d = _edges(self.follow)
             after, deps = after + a, deps + d
         follow = sorted(self.follow) if self.follow else []
-        if (after or deps) and self.label is None:
-            cell.about = About(label)
         if after or deps:
             cell.about.after, cell.about.follow = after + deps, follow
         target = self._choose(cell)
@@ -1087,9 +1085,9 @@ def _expire(cell: Cell, timeout: float) -> None:
             return
         text = b'{"kind": "timed out", "text": "what the task waits for has not ended within its timeout of %g s"}' % timeout
         data = len(text).to_bytes(4, "little") + text
-        cell.link.numbers(_gateway.CANCEL, [cell.n])
         cell.link._open.pop(cell.n, None)
         cell.link.settle(cell, (cell.n, _gateway.ERRORED, 0, _gateway.HAS_FAIL, -1, 0, 0, 0, len(data)), data)
+        cell.link.numbers(_gateway.CANCEL, [cell.n])
         cell.link._run_due()
 
     timer = threading.Timer(timeout, over)

@@ -140,6 +140,8 @@ class Dependencies(ClientTest):
         self.assertFalse(second.wait(0.05) or third.ready())
         gate.open()
         self.assertEqual((second.get(30), third.get(30)), (2, 3))
+        with self.lbv.temp_flags(after=second):
+            self.assertEqual(self.lbv.map_sync(add, range(5), chunksize=2), [1, 2, 3, 4, 5])
         self.assertGreaterEqual(second.started, first.completed)
         self.assertEqual(second.after, first.msg_ids)
         self.assertEqual(third.follow, second.msg_ids)
@@ -304,12 +306,27 @@ class Worlds(ClientTest):
         try:
             got = self.dv.apply_world(f, 1, y=2).get(60)
         except tutti.RemoteError as e:
-            if "worlds" in str(e) or "unsupported" in str(e).lower() or "_mpi" in str(e):
+            if "no shared memory" in str(e) or "_mpi" in str(e):
                 self.skipTest("message passing was not built: %s" % e)
             raise
         self.assertEqual(got, [(0, 2, 3, 3), (1, 2, 3, 3)])
         self.assertEqual(self.lbv.world(ranks=2).apply_sync(f, 1), [(0, 2, 3, 1), (1, 2, 3, 1)])
         self.assertEqual(self.rc[[1, 0]].world().apply_async(f, 1).get(60)[0], (0, 2, 3, 1))
+
+    def test_failing_ranks(self):
+        def f(comm):
+            if comm.Get_rank() == 1:
+                raise ValueError("rank one")
+            comm.barrier()
+
+        ar = self.dv.apply_world(f)
+        with self.assertRaises(tutti.KernelError) as caught:
+            ar.get(60)
+        if "no shared memory" in str(caught.exception) or "_mpi" in str(caught.exception):
+            self.skipTest("message passing was not built")
+        self.assertIsInstance(caught.exception, tutti.CompositeError)
+        self.assertEqual(caught.exception.elist[0][:2], ("ValueError", "rank one"))
+        self.assertEqual(self.dv.apply_sync(add, 1), [2, 2])
 
     def test_bad_worlds(self):
         self.assertRaises(ValueError, self.dv.apply_world, add, ranks=3)

@@ -11,7 +11,7 @@ import unittest
 from unittest import mock
 
 import tutti
-from fake import END, HEAD, Fake
+from fake import END, HEAD, Fake, pack
 from support import ClientTest, cluster
 from tutti import _gateway
 
@@ -26,6 +26,24 @@ def echo(fake, kind, body):
     """A gateway on which every task gives its number."""
     if kind == TASKS:
         fake.outcomes([(n, pickle.dumps(n)) for n in fake.tasks(body)])
+
+
+def cbor(v):
+    """CBOR of plain data."""
+
+    def head(major, n):
+        return bytes([major << 5 | 26]) + n.to_bytes(4, "big")
+
+    if v is None or isinstance(v, bool):
+        return bytes([{False: 0xF4, True: 0xF5, None: 0xF6}[v]])
+    if isinstance(v, int):
+        return head(0, v)
+    if isinstance(v, (bytes, str)):
+        data = v if isinstance(v, bytes) else v.encode()
+        return head(2 if isinstance(v, bytes) else 3, len(data)) + data
+    if isinstance(v, list):
+        return head(4, len(v)) + b"".join(map(cbor, v))
+    return head(5, len(v)) + b"".join(cbor(k) + cbor(x) for k, x in v.items())
 
 
 class Frames(unittest.TestCase):
@@ -198,6 +216,36 @@ class Frames(unittest.TestCase):
         threading.Timer(0.05, go.set).start()
         ars = [lbv.apply_async(f, b"x" * 1000) for _ in range(3000)]
         self.assertEqual([ar.get(30) for ar in [first] + ars], list(range(1, 3002)))
+
+    def world(self, state, value):
+        """What a world gives whose outcome has this value."""
+
+        def answer(fake, kind, body):
+            if kind == TASKS:
+                fail = json.dumps({"kind": "failed", "text": "rank 1", "rank": 1}).encode()
+                payload = (struct.pack("<I", len(fail)) + fail if state == 5 else b"") + cbor(value)
+                head = END.pack(1, state, 1, 2 if state == 5 else 0, 0, 1, 0, 0, len(payload))
+                fake.send(32, struct.pack("<I", 1) + head + payload)
+
+        return self.client(answer)[:].apply_world(f, 1)
+
+    def test_world(self):
+        self.assertEqual(self.world(4, [[3, pack(pickle.dumps("a"))], [3, pack(pickle.dumps("b"))]]).get(30), ["a", "b"])
+        text = self.fake.got[1][1]
+        self.assertIn(b'"engines": [0, 1]', text)
+        self.assertIn(b'"need": {"ranks": 2}', text)
+
+    def test_world_fails(self):
+        told = {"ename": "ValueError", "evalue": "bad", "traceback": ["line"], "exception": None, "engine": 1, "host": "h", "pid": 5, "method": "apply"}
+        how = {"kind": "revoked", "text": "another rank failed", "op": "run", "hint": "", "host": "h", "engine": 0, "rank": 0, "stack": ""}
+        ranks = [[0, b"", True, how], [3, pack(pickle.dumps(told)), True, dict(how, kind="failed", rank=1, engine=1)], [3, b"", False, None]]
+        with self.assertRaises(tutti.CompositeError) as caught:
+            self.world(5, ranks).get(30)
+        e = caught.exception
+        self.assertEqual([x[0] for x in e.elist], ["ValueError", "KernelError"])
+        self.assertEqual([x[3]["rank"] for x in e.elist], [1, 0])
+        self.assertIn("1 of 3 ranks of f failed", str(e))
+        self.assertRaises(tutti.RemoteError, e.raise_exception)
 
     def test_works_are_dropped(self):
         rc = self.client(echo)
