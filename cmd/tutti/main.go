@@ -57,6 +57,7 @@ type verbs struct {
 	Clean   cleanVerb   `cmd:"" group:"trouble" help:"Find and remove what crashes have left behind."`
 	Version versionVerb `cmd:"" group:"trouble" help:"Show the version."`
 
+	Repl    replVerb    `cmd:"" group:"python" help:"A Python prompt whose input runs on all engines at once."`
 	Python  pythonVerb  `cmd:"" group:"python" help:"Show or install the Python packages."`
 	Gateway gatewayVerb `cmd:"" group:"python" hidden:"" help:"Speak for Python programs: what the Python package starts."`
 }
