@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -690,5 +691,124 @@ func TestPythonUnits(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// Runs that are sent, taken back and cancelled at random end once each; what was taken back was never
+// begun, and nothing runs twice.
+func TestPythonWalk(t *testing.T) {
+	for seed := range uint64(4) {
+		g := anyPython(t, nil)
+		g.good(g.cell(1, "import time\nhits = {}\ndef hit(n, ms):\n    hits[n] = hits.get(n, 0) + 1\n    if ms: time.sleep(ms / 1000)"))
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		const first, runs = 10, 3000
+		fate := map[tutti.RunID]string{}
+		next, asked := uint64(first), 0
+		open := func() (list []tutti.RunID) {
+			for n := max(first, next-min(next, 60)); n < next; n++ {
+				if fate[id(n)] == "" {
+					list = append(list, id(n))
+				}
+			}
+			return list
+		}
+		end := func(r tutti.RunID, how string) {
+			if fate[r] != "" {
+				t.Fatalf("seed %d: %v ended as %s, then as %s", seed, r, fate[r], how)
+			}
+			fate[r] = how
+		}
+		for len(fate) < runs || asked > 0 {
+			if outstanding := int(next-first) - len(fate); next < first+runs && outstanding < 100 {
+				var batch []Run
+				for range 1 + rnd.IntN(20) {
+					ms := 0
+					if rnd.IntN(200) == 0 {
+						ms = 10
+					}
+					batch = append(batch, g.py(next, "py.apply", pyGlobal("__main__", "hit"), pyTuple(pyTuple(pyInt(int(next)), pyInt(ms)), pyDict())))
+					if next++; next == first+runs {
+						break
+					}
+				}
+				g.p.Send(batch)
+			}
+			if list := open(); len(list) > 0 && rnd.IntN(4) == 0 {
+				if rnd.IntN(4) == 0 {
+					g.p.Cancel(list[rnd.IntN(len(list))], false)
+				} else {
+					var some []tutti.RunID
+					for _, r := range list {
+						if rnd.IntN(3) == 0 {
+							some = append(some, r)
+						}
+					}
+					asked++
+					g.p.TakeBack(some)
+				}
+			}
+			switch e := g.next().(type) {
+			case Results:
+				for _, r := range e.Results {
+					how := "done"
+					if r.Ending == WasCanceled {
+						how = "canceled"
+					} else if r.Ending != Succeeded {
+						t.Fatalf("%v: %v", r.Run, r.Fail.Error())
+					}
+					end(r.Run, how)
+				}
+			case GivenBack:
+				asked--
+				for _, r := range e.Runs {
+					end(r, "given back")
+				}
+			case Exited:
+				t.Fatalf("seed %d: %+v", seed, e)
+			}
+			g.seen = nil
+		}
+		var gone []string
+		done := 0
+		for n := uint64(first); n < first+runs; n++ {
+			switch fate[id(n)] {
+			case "done":
+				done++
+			case "given back":
+				gone = append(gone, strconv.Itoa(int(n)))
+			}
+		}
+		check := fmt.Sprintf("gone = [%s]\n(max(hits.values()), [n for n in gone if n in hits], len(hits) >= %d)", strings.Join(gone, ","), done)
+		if s := g.cellValue(first+runs, check); s != "(1, [], True)" {
+			t.Errorf("seed %d: %s; %d done, %d given back", seed, s, done, len(gone))
+		}
+		t.Logf("seed %d: %d done, %d given back", seed, done, len(gone))
+	}
+}
+
+// An interpreter is made to forget functions that were not called for long, and none that waits.
+func TestPythonFunctionsForgotten(t *testing.T) {
+	funcs := newPyFuncs()
+	known := map[uint32]bool{}
+	held, _ := funcs.find("held", []byte("code"))
+	held.told, held.calls = true, 1
+	for i := range 10 * pyFunctions {
+		f, forgotten := funcs.find("py.apply", fmt.Appendf(nil, "code %d", i))
+		if again, _ := funcs.find("py.apply", fmt.Appendf(nil, "code %d", i)); again != f {
+			t.Fatal("one function has two numbers")
+		}
+		f.told, known[f.number] = true, true
+		for _, n := range forgotten {
+			if !known[n] {
+				t.Fatalf("function %d is forgotten, and was not known", n)
+			}
+			delete(known, n)
+		}
+	}
+	if len(known) > 2*pyFunctions {
+		t.Errorf("%d functions are remembered", len(known))
+	}
+	if f, _ := funcs.find("held", []byte("code")); f != held {
+		t.Error("a function was forgotten while a call of it waited")
 	}
 }

@@ -236,7 +236,7 @@ class Engine:
             if board[GENERATION] != generation:
                 # The agent may or may not have seen that it had begun.
                 board[BEGUN] = before
-                self.record(serial, started, generation, DROPPED, 0, INLINE, b"")
+                self.record(serial, started, 0, DROPPED, 0, INLINE, b"")
                 return
             self.serial = serial
             f = functions[number]
