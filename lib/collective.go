@@ -207,9 +207,14 @@ var names = []string{"Barrier", "Bcast", "Reduce", "Allreduce", "Gather", "Scatt
 // tuttigo_collective carries out a collective call, or begins one where out is not nil. counts of
 // the v forms are NULL in the others.
 //
+// vForm is what the C part adds to the kind of a v form.
+const vForm = 64
+
 //export tuttigo_collective
 func tuttigo_collective(kind C.int, send, recv unsafe.Pointer, count C.int64_t, t, op C.int32_t, root C.int,
 	scounts, sdispls, rcounts, rdispls *C.int64_t, h C.int32_t, out *C.int32_t) C.int {
+	vector := kind&vForm != 0
+	kind &^= vForm
 	name := names[kind]
 	c, bad := lookup(h, name)
 	if c == nil {
@@ -217,6 +222,7 @@ func tuttigo_collective(kind C.int, send, recv unsafe.Pointer, count C.int64_t, 
 	}
 	q := collective{c, name, mpi.Collective(kind), send, recv, count, t, int(root), scounts, sdispls, rcounts, rdispls}
 	call, bad := q.raw(op)
+	call.Vector = vector
 	switch {
 	case bad == C.TUTTI_ERR_OP:
 		return c.wrong(bad, name, "%d is no operation, or was freed", op)

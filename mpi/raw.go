@@ -73,6 +73,8 @@ type RawCall struct {
 	Root                                           int
 	Send, Recv                                     []byte
 	SendCounts, SendDispls, RecvCounts, RecvDispls []int
+	// Vector says on every rank that this is a v form, also where the counts are nil because only the root's matter.
+	Vector bool
 }
 
 // Raw is a communicator with operations on bytes. Buffers must be aligned for their elements
@@ -145,7 +147,7 @@ func (r Raw) Start(q RawCall) (*Request, error) { return r.start(r.call(q)) }
 // call checks what can be checked on one rank.
 func (r Raw) call(q RawCall) (device.Call, error) {
 	c, t := r.Comm, device.Type(q.Type)
-	call := device.Call{Kind: device.Kind(q.Kind), Type: t, Root: -1, Send: q.Send, Recv: q.Recv}
+	call := device.Call{Kind: device.Kind(q.Kind), Type: t, Root: -1, Send: q.Send, Recv: q.Recv, Vector: q.Vector}
 	if q.Kind > CollReduceScatter || q.Type >= datatypes {
 		return device.Call{}, device.Errorf(tutti.Invalid, "there is no collective operation %d of type %d", q.Kind, q.Type)
 	}
