@@ -119,3 +119,35 @@ func FuzzAgent(f *testing.F) {
 		}
 	})
 }
+
+// What a Python interpreter puts into the ring is read without a panic, whatever it is.
+func FuzzPythonRecord(f *testing.F) {
+	f.Add(make([]byte, pyRecordHead))
+	good := make([]byte, pyRecordHead+24)
+	good[24], good[28], good[32], good[36], good[40] = 24, UserFailed, 3, 4, 1
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, n, err := readPyRecord(b)
+		if err != nil {
+			return
+		}
+		if n < pyRecordHead || len(r.body) > len(b) {
+			t.Fatalf("a record of %d bytes in %d", n, len(b))
+		}
+		_, _ = r.value(r.body)
+		if e, _, err := r.failure("call f"); err == nil && e == nil {
+			t.Fatal("neither an error nor why there is none")
+		}
+	})
+}
+
+// Arguments that come from anywhere are passed on or refused.
+func FuzzPythonArguments(f *testing.F) {
+	f.Add([]byte{0x91, 0x93, 0x93, 3, 0xc4, 1, 'x', 0xc0, 0, 0x90})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		form, data, err := pyArguments(&Run{Args: b}, nil, 1)
+		if err == nil && form == pyMixed && len(data) < 4 {
+			t.Fatalf("%d bytes", len(data))
+		}
+	})
+}

@@ -103,13 +103,24 @@ func (p *pyProcess) attend() {
 const settle = 50 * time.Microsecond
 
 // revoke takes all that has not begun out of the interpreter's hands. The run that is said to have
-// begun may turn out to be dropped: then the interpreter says so.
+// begun may turn out to be dropped: then the interpreter says so. Nothing is given to it until resume.
 func (p *pyProcess) revoke() {
+	p.mu.Lock()
+	p.revoking = true
+	p.mu.Unlock()
 	p.board.generation.Add(1)
 	time.Sleep(settle)
 	begun := p.board.begun.Load()
 	p.mu.Lock()
 	p.queue.recall(begun)
+	p.mu.Unlock()
+}
+
+// resume gives the interpreter what it should have, after revoke or not.
+func (p *pyProcess) resume() {
+	p.mu.Lock()
+	p.revoking = false
+	p.give()
 	p.mu.Unlock()
 }
 
@@ -119,7 +130,7 @@ func (p *pyProcess) holds(ids []tutti.RunID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range ids {
-		if r := p.queue.find(id); r != nil && r.Serial > begun {
+		if r := p.queue.find(id); r != nil && r.turn > begun {
 			return true
 		}
 	}
@@ -128,6 +139,7 @@ func (p *pyProcess) holds(ids []tutti.RunID) bool {
 
 // takeBack gives back those of ids that have not begun.
 func (p *pyProcess) takeBack(ids []tutti.RunID) {
+	defer p.resume()
 	if p.holds(ids) {
 		p.revoke()
 	}
@@ -141,13 +153,11 @@ func (p *pyProcess) takeBack(ids []tutti.RunID) {
 	p.speak.Lock()
 	p.sink(GivenBack{back})
 	p.speak.Unlock()
-	p.mu.Lock()
-	p.give()
-	p.mu.Unlock()
 }
 
 // cancel stops a run: one that waits ends here, one in progress is interrupted.
 func (p *pyProcess) cancel(id tutti.RunID, timeout bool) {
+	defer p.resume()
 	ids := []tutti.RunID{id}
 	if p.holds(ids) {
 		p.revoke()
@@ -159,7 +169,7 @@ func (p *pyProcess) cancel(id tutti.RunID, timeout bool) {
 	}
 	if r := p.queue.find(id); r != nil {
 		r.asked, r.timeout = true, timeout
-		p.board.cancel.Store(r.Serial)
+		p.board.cancel.Store(r.turn)
 		p.mu.Unlock()
 		p.signal(unix.SIGINT)
 		return
@@ -172,9 +182,6 @@ func (p *pyProcess) cancel(id tutti.RunID, timeout bool) {
 	p.speak.Lock()
 	p.sink(Results{[]wire.Result{res}})
 	p.speak.Unlock()
-	p.mu.Lock()
-	p.give()
-	p.mu.Unlock()
 }
 
 // lookAtRing takes in results that wait behind a longer run: those that were there a moment ago,
@@ -193,28 +200,29 @@ func (p *pyProcess) lookAtRing() {
 
 // lasts is called when a run has lasted for longer than a moment. It reports whether there is
 // nothing to look at until it ends.
-func (p *pyProcess) lasts(serial uint64) bool {
+func (p *pyProcess) lasts(turn uint64) bool {
 	p.mu.Lock()
 	r := p.queue.first()
-	if r == nil || r.Serial != serial || p.board.begun.Load() != serial || p.board.ended.Load() >= serial {
+	if r == nil || r.turn != turn || p.board.begun.Load() != turn || p.board.ended.Load() >= turn {
 		p.mu.Unlock()
 		return false
 	}
 	p.parked = true
-	if p.queue.long == serial { // told
+	if p.queue.long == turn { // told
 		p.mu.Unlock()
 		return true
 	}
-	p.queue.long = serial
+	p.queue.long = turn
 	s := wire.RunStart{Run: r.ID, At: time.Now().Add(-startedTicks * tick).UnixNano()}
 	behind := len(p.queue.inside) > 1
 	p.mu.Unlock()
 	if behind {
 		p.revoke()
+		p.resume()
 	}
 	p.speak.Lock()
 	defer p.speak.Unlock()
-	if p.runOf(serial) == s.Run {
+	if p.runOf(turn) == s.Run {
 		p.sink(Started{s})
 	}
 	return true
@@ -226,9 +234,9 @@ const insistEvery = 50 * time.Millisecond
 
 // insist interrupts the run that was asked to stop and has not noticed. It reports whether there is one.
 func (p *pyProcess) insist() bool {
-	serial := p.board.cancel.Load()
+	turn := p.board.cancel.Load()
 	p.mu.Lock()
-	r := p.queue.serial(serial)
+	r := p.queue.turn(turn)
 	waits := r != nil && r.asked
 	p.mu.Unlock()
 	if waits {

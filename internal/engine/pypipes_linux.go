@@ -61,7 +61,7 @@ func (c *credit) end() {
 // the run that is in progress at that moment.
 type pyPipe struct {
 	stream
-	run    uint64      // the serial number of the run that offset is about
+	run    uint64      // the turn that offset is about
 	name   tutti.RunID // of that run
 	recent []byte      // the last of what that run has printed, or the start-up code
 	early  bool        // the interpreter is not ready: what it prints is kept

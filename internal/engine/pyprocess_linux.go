@@ -41,21 +41,22 @@ type pyProcess struct {
 	seen   uint64 // how far the ring was filled a moment ago
 	credit credit
 
-	mu      sync.Mutex // guards what follows; taken last, and never held while anything waits
-	queue   pyQueue
-	funcs   map[[32]byte]*pyFunc
-	byCode  map[pyCodeKey]*pyFunc // a way round the hash
-	lastFn  uint32
-	calls   uint64
-	out     []byte // frames that the socket did not take
-	writing bool   // the minder is writing some that came before those
-	asks    []pyAsk
-	ready   bool
-	parked  bool // the minder sleeps until a run is given
-	stop    bool // when the queue is empty the interpreter is told to end
-	hung    bool
-	dead    bool // the shared memory is not mapped any more
-	argRoom []tutti.Arg
+	mu       sync.Mutex // guards what follows; taken last, and never held while anything waits
+	queue    pyQueue
+	funcs    map[[32]byte]*pyFunc
+	byCode   map[pyCodeKey]*pyFunc // a way round the hash
+	lastFn   uint32
+	calls    uint64
+	out      []byte // frames that the socket did not take
+	writing  bool   // the minder is writing some that came before those
+	asks     []pyAsk
+	ready    bool
+	parked   bool // the minder sleeps until a run is given
+	revoking bool // runs are being taken back from the interpreter
+	stop     bool // when the queue is empty the interpreter is told to end
+	hung     bool
+	dead     bool // the shared memory is not mapped any more
+	argRoom  []tutti.Arg
 }
 
 // pyCodeKey is the identity of code in this process's memory.
@@ -185,10 +186,10 @@ func (p *pyProcess) forgetFunctions() {
 
 // give sends what the interpreter should have now; mu is held.
 func (p *pyProcess) give() {
-	if !p.ready || p.dead {
+	if !p.ready || p.dead || p.revoking {
 		return
 	}
-	if runs := p.queue.give(p.board.generation.Load()); len(runs) > 0 {
+	if runs := p.queue.give(); len(runs) > 0 {
 		p.out = p.appendRuns(p.out, runs)
 		if p.parked {
 			p.parked = false
@@ -219,7 +220,7 @@ func (p *pyProcess) appendRuns(b []byte, runs []pyRun) []byte {
 	le.PutUint32(b[len(b)-pyHead:], uint32(size))
 	for i := range runs {
 		r := &runs[i]
-		b = le.AppendUint64(b, r.Serial)
+		b = le.AppendUint64(b, r.turn)
 		b = le.AppendUint32(b, r.fn.number)
 		b = le.AppendUint32(b, r.form)
 		b = le.AppendUint32(b, uint32(len(r.data)))
@@ -430,17 +431,17 @@ func (p *pyProcess) emptyRing(head uint64) (list []wire.Result, err error) {
 func (p *pyProcess) endOf(list []wire.Result, r *pyRecord) ([]wire.Result, error) {
 	p.mu.Lock()
 	first := p.queue.first()
-	mine := first != nil && first.Serial == r.serial
+	mine := first != nil && first.turn == r.turn
 	if r.ending == pyDropped {
-		if mine && first.generation == uint64(r.took) { // it had looked as if it had begun
-			p.queue.recall(r.serial - 1)
+		if mine { // it had looked as if it had begun
+			p.queue.dropped()
 		}
 		p.mu.Unlock()
 		return list, nil
 	}
 	if !mine {
 		p.mu.Unlock()
-		return list, tutti.Errorf("read result", tutti.Corrupt, "of run %d, which is not running", r.serial)
+		return list, tutti.Errorf("read result", tutti.Corrupt, "of turn %d, which is nobody's", r.turn)
 	}
 	run := p.queue.shift()
 	run.fn.calls--
@@ -477,7 +478,7 @@ func (p *pyProcess) pack(e *tutti.Error, r *pyRun) *wire.Failure {
 }
 
 // show passes on something to look at, when what was printed before was dealt with.
-func (p *pyProcess) show(serial uint64, b []byte) error {
+func (p *pyProcess) show(turn uint64, b []byte) error {
 	bad := tutti.Errorf("read display", tutti.Corrupt, "%d bytes", len(b))
 	if len(b) < 2 {
 		return bad
@@ -486,7 +487,7 @@ func (p *pyProcess) show(serial uint64, b []byte) error {
 	if len(b) < 3+n {
 		return bad
 	}
-	d := wire.Display{Engine: p.spec.Engine, MIME: string(b[2 : 2+n]), Run: p.runOf(serial)}
+	d := wire.Display{Engine: p.spec.Engine, MIME: string(b[2 : 2+n]), Run: p.runOf(turn)}
 	v := pyRecord{form: b[2+n], codec: tutti.RawUint8}
 	value, err := v.value(b[3+n:])
 	if err != nil {
@@ -502,11 +503,11 @@ func (p *pyProcess) show(serial uint64, b []byte) error {
 	return nil
 }
 
-// runOf names the run with a serial number, zero if it has ended.
-func (p *pyProcess) runOf(serial uint64) tutti.RunID {
+// runOf names the run that has a turn, zero if it has ended.
+func (p *pyProcess) runOf(turn uint64) tutti.RunID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r := p.queue.serial(serial); r != nil {
+	if r := p.queue.turn(turn); r != nil {
 		return r.ID
 	}
 	return tutti.RunID{}
@@ -525,8 +526,9 @@ func (p *pyProcess) carry() {
 	}
 	close(p.over)
 	<-p.words.finished()
-	x.Stack, x.Begun, x.Ended = p.words.last(), p.board.begun.Load(), p.board.ended.Load()
+	x.Stack = p.words.last()
 	p.mu.Lock()
+	x.Begun, x.Ended = p.queue.progress(p.board.begun.Load(), p.board.ended.Load())
 	x.Hung = p.hung
 	ready := p.ready
 	p.mu.Unlock()

@@ -23,7 +23,7 @@ const pyHead = 16
 
 // The kinds of frames.
 const (
-	pyRuns   uint16 = 1 // agent: count runs of the generation number: heads, then arguments
+	pyRuns   uint16 = 1 // agent: count runs of the generation that number is: heads, then arguments
 	pyDefine uint16 = 2 // agent: function number is body: length of name (2), name, code
 	pyForget uint16 = 3 // agent: function number is not used any more
 	pyStop   uint16 = 4 // agent: end
@@ -32,7 +32,7 @@ const (
 	pyReady   uint16 = 16
 	pyResults uint16 = 17 // there is something in the ring
 	pyLarge   uint16 = 18 // one record that would not fit into it
-	pyDisplay uint16 = 19 // of the run number: length of type (2), type, form (1), bytes or a reference
+	pyDisplay uint16 = 19 // of the turn number: length of type (2), type, form (1), bytes or a reference
 	pySetup   uint16 = 20 // start-up code to remember, pyCode as JSON
 )
 
@@ -53,13 +53,14 @@ type pyCode struct {
 	All  bool   `json:"all"`
 }
 
-// pyBoard is the beginning of the shared memory. begun and ended are as in [board].
+// pyBoard is the beginning of the shared memory. begun and ended are as in [board], but
+// of turns: see pyRun.
 type pyBoard struct {
 	board
 	generation atomic.Uint64 // ours: of runs that may begin; see pyProcess.revoke
 	head       atomic.Uint64 // theirs: bytes put into the ring so far
 	tail       atomic.Uint64 // ours: bytes taken
-	cancel     atomic.Uint64 // ours, cleared by them: the run that SIGINT is about
+	cancel     atomic.Uint64 // ours, cleared by them: the turn that SIGINT is about
 }
 
 const (
@@ -70,7 +71,7 @@ const (
 
 func pyBoardOf(m []byte) *pyBoard { return (*pyBoard)(unsafe.Pointer(unsafe.SliceData(m))) }
 
-// pyRunHead is the length of a run's head: serial (8), function (4), form (4), bytes of arguments (4).
+// pyRunHead is the length of a run's head: turn (8), function (4), form (4), bytes of arguments (4).
 const pyRunHead = 20
 
 // The forms of a run's arguments.
@@ -194,7 +195,7 @@ func pyArgList(args []tutti.Arg, deps []wire.DepValue, inline []byte) ([]pyArg, 
 	return list, inline, nil
 }
 
-// pyRecordHead is the length of a record's head: serial (8), start in ns since 1970 (8), ns that it took (8),
+// pyRecordHead is the length of a record's head: turn (8), start in ns since 1970 (8), ns that it took (8),
 // bytes that follow (4), ending (1), codec (1), form (1), nothing (1). Records begin at multiples of 8.
 const pyRecordHead = 32
 
@@ -210,7 +211,7 @@ const pyDropped Ending = 255
 
 // pyRecord is the end of a run as the interpreter tells it. Its bytes share the ring's memory.
 type pyRecord struct {
-	serial        uint64
+	turn          uint64
 	started, took int64
 	ending        Ending
 	codec         tutti.Codec
@@ -229,7 +230,7 @@ func readPyRecord(b []byte) (r pyRecord, n int, err error) {
 		return r, 0, tutti.Errorf("read result", tutti.Corrupt, "%d bytes of %d", len(b)-pyRecordHead, size)
 	}
 	return pyRecord{
-		serial: le.Uint64(b), started: int64(le.Uint64(b[8:])), took: int64(le.Uint64(b[16:])),
+		turn: le.Uint64(b), started: int64(le.Uint64(b[8:])), took: int64(le.Uint64(b[16:])),
 		ending: b[28], codec: tutti.Codec(b[29]), form: b[30], body: b[pyRecordHead : pyRecordHead+size],
 	}, pyRecordHead + (size+7)&^7, nil
 }

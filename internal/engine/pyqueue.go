@@ -15,7 +15,9 @@ type pyQueue struct {
 	inside  []pyRun // given, without a result, in order
 	bytes   int     // of arguments inside
 	load    time.Duration
-	long    uint64 // the serial number of a run that lasts: nothing is put behind it
+	long    uint64 // the turn that lasts: nothing is put behind it
+	last    uint64 // the last turn
+	ended   uint64 // the serial number of the last run that ended
 }
 
 // pyRun is a run on its way.
@@ -25,8 +27,9 @@ type pyRun struct {
 	form   uint32
 	data   []byte // arguments
 	expect time.Duration
-	// generation is that of the frame by which it was given.
-	generation uint64
+	// turn counts what the interpreter was given, from 1: the board speaks of turns. A run that was
+	// taken back and is given again has a new one.
+	turn uint64
 
 	asked, timeout bool // it was asked to stop
 }
@@ -61,13 +64,8 @@ func (f *pyFunc) learn(took time.Duration) {
 	}
 }
 
-// give moves the runs to inside that should be sent now, under a generation's number, and returns them.
-// Nothing is put behind a run of an earlier generation: it may still turn out to be dropped, and is
-// then given again before those that come after it.
-func (q *pyQueue) give(generation uint64) []pyRun {
-	if first := q.first(); first != nil && first.generation != generation {
-		return nil
-	}
+// give moves the runs to inside that should be sent now, and returns them.
+func (q *pyQueue) give() []pyRun {
 	n := 0
 	for n < len(q.waiting) && q.room(&q.waiting[n]) {
 		r := &q.waiting[n]
@@ -75,7 +73,8 @@ func (q *pyQueue) give(generation uint64) []pyRun {
 		if r.expect == 0 {
 			r.expect = pyMoment // not known: alone
 		}
-		r.generation = generation
+		q.last++
+		r.turn = q.last
 		q.load += r.expect
 		q.bytes += len(r.data)
 		q.inside = append(q.inside, *r)
@@ -114,22 +113,39 @@ func (q *pyQueue) shift() pyRun {
 		q.inside = nil
 	}
 	q.drop(&r)
+	q.ended = r.Serial
 	return r
+}
+
+// dropped puts the first of those inside back to the front of those that wait.
+func (q *pyQueue) dropped() {
+	ended := q.ended
+	r := q.shift()
+	q.ended = ended
+	q.waiting = append([]pyRun{r}, q.waiting...)
+}
+
+// progress says how far the interpreter has come in serial numbers: what it began and ended last.
+func (q *pyQueue) progress(begun, ended uint64) (uint64, uint64) {
+	if r := q.turn(begun); r != nil && begun > ended {
+		return r.Serial, r.Serial - 1
+	}
+	return q.ended, q.ended
 }
 
 // drop takes a run out of the sums.
 func (q *pyQueue) drop(r *pyRun) {
 	q.load -= r.expect
 	q.bytes -= len(r.data)
-	if q.long == r.Serial {
+	if q.long == r.turn {
 		q.long = 0
 	}
 }
 
-// recall moves those inside that come after serial back to the front of those that wait.
-func (q *pyQueue) recall(serial uint64) {
+// recall moves those inside that come after a turn back to the front of those that wait.
+func (q *pyQueue) recall(turn uint64) {
 	keep := len(q.inside)
-	for keep > 0 && q.inside[keep-1].Serial > serial {
+	for keep > 0 && q.inside[keep-1].turn > turn {
 		keep--
 	}
 	back := append([]pyRun(nil), q.inside[keep:]...)
@@ -170,10 +186,10 @@ func (q *pyQueue) find(id tutti.RunID) *pyRun {
 	return nil
 }
 
-// serial looks for a run inside by its number.
-func (q *pyQueue) serial(n uint64) *pyRun {
+// turn looks for a run inside.
+func (q *pyQueue) turn(n uint64) *pyRun {
 	for i := range q.inside {
-		if q.inside[i].Serial == n {
+		if q.inside[i].turn == n {
 			return &q.inside[i]
 		}
 	}

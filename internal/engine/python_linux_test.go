@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,6 +199,9 @@ func TestPythonFailures(t *testing.T) {
 				t.Errorf("%s: the stack shows ours:\n%s", c.name, e.Stack)
 			}
 		}
+		if s := g.cellValue(99, "def g(x: int): pass\ng.__annotations__['x'] is int"); s != "True" {
+			t.Errorf("our own future statements reach the user's code: %s", s)
+		}
 		if s := g.cellValue(100, "6 * 7"); s != "42" {
 			t.Errorf("afterwards %q", s)
 		}
@@ -219,6 +223,20 @@ func TestPythonFailures(t *testing.T) {
 		g.p.Send([]Run{bad})
 		if r := g.result(105); r.Ending != Rejected || tutti.KindOf(r.Fail.Error()) != tutti.Corrupt {
 			t.Errorf("bytes that are no arguments: ending %d, %v", r.Ending, r.Fail.Error())
+		}
+	})
+}
+
+// What one call of a batch raises, or returns that cannot travel, is its result alone.
+func TestPythonBatch(t *testing.T) {
+	eachPython(t, func(t *testing.T, g *rig) {
+		g.good(g.cell(1, "import threading\ndef f(x, *more, **kw):\n    if x == 1: raise ValueError('one')\n    if x == 2: return threading.Lock()\n    if x == 3: raise SystemExit(3)\n    return kw or x"))
+		item := func(n int, kw string) string { return pyTuple(pyTuple(pyInt(n)), kw) }
+		r := g.good(g.py(2, "py.batch", pyGlobal("__main__", "f"), pyList(item(0, "N"), item(1, "N"), item(2, "N"), item(3, "N"), item(4, pyDict(pyStr("k"), pyStr("five"))))))
+		for _, want := range []string{"ValueError", "one", "cannot be pickled", "_thread.lock", "SystemExit", "five"} {
+			if !strings.Contains(string(r.Value.Data), want) {
+				t.Errorf("no %q in %q", want, r.Value.Data)
+			}
 		}
 	})
 }
@@ -673,5 +691,97 @@ func TestPythonUnits(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// Runs that are sent, taken back and cancelled at random end once each; what was taken back was never
+// begun, and nothing runs twice.
+func TestPythonWalk(t *testing.T) {
+	for seed := range uint64(4) {
+		g := anyPython(t, nil)
+		g.good(g.cell(1, "import time\nhits = {}\ndef hit(n, ms):\n    hits[n] = hits.get(n, 0) + 1\n    if ms: time.sleep(ms / 1000)"))
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		const first, runs = 10, 3000
+		fate := map[tutti.RunID]string{}
+		next, asked := uint64(first), 0
+		open := func() (list []tutti.RunID) {
+			for n := max(first, next-min(next, 60)); n < next; n++ {
+				if fate[id(n)] == "" {
+					list = append(list, id(n))
+				}
+			}
+			return list
+		}
+		end := func(r tutti.RunID, how string) {
+			if fate[r] != "" {
+				t.Fatalf("seed %d: %v ended as %s, then as %s", seed, r, fate[r], how)
+			}
+			fate[r] = how
+		}
+		for len(fate) < runs || asked > 0 {
+			if outstanding := int(next-first) - len(fate); next < first+runs && outstanding < 100 {
+				var batch []Run
+				for range 1 + rnd.IntN(20) {
+					ms := 0
+					if rnd.IntN(200) == 0 {
+						ms = 10
+					}
+					batch = append(batch, g.py(next, "py.apply", pyGlobal("__main__", "hit"), pyTuple(pyTuple(pyInt(int(next)), pyInt(ms)), pyDict())))
+					if next++; next == first+runs {
+						break
+					}
+				}
+				g.p.Send(batch)
+			}
+			if list := open(); len(list) > 0 && rnd.IntN(4) == 0 {
+				if rnd.IntN(4) == 0 {
+					g.p.Cancel(list[rnd.IntN(len(list))], false)
+				} else {
+					var some []tutti.RunID
+					for _, r := range list {
+						if rnd.IntN(3) == 0 {
+							some = append(some, r)
+						}
+					}
+					asked++
+					g.p.TakeBack(some)
+				}
+			}
+			switch e := g.next().(type) {
+			case Results:
+				for _, r := range e.Results {
+					how := "done"
+					if r.Ending == WasCanceled {
+						how = "canceled"
+					} else if r.Ending != Succeeded {
+						t.Fatalf("%v: %v", r.Run, r.Fail.Error())
+					}
+					end(r.Run, how)
+				}
+			case GivenBack:
+				asked--
+				for _, r := range e.Runs {
+					end(r, "given back")
+				}
+			case Exited:
+				t.Fatalf("seed %d: %+v", seed, e)
+			}
+			g.seen = nil
+		}
+		var gone []string
+		done := 0
+		for n := uint64(first); n < first+runs; n++ {
+			switch fate[id(n)] {
+			case "done":
+				done++
+			case "given back":
+				gone = append(gone, strconv.Itoa(int(n)))
+			}
+		}
+		check := fmt.Sprintf("gone = [%s]\n(max(hits.values()), [n for n in gone if n in hits], len(hits) >= %d)", strings.Join(gone, ","), done)
+		if s := g.cellValue(first+runs, check); s != "(1, [], True)" {
+			t.Errorf("seed %d: %s; %d done, %d given back", seed, s, done, len(gone))
+		}
+		t.Logf("seed %d: %d done, %d given back", seed, done, len(gone))
 	}
 }

@@ -120,13 +120,25 @@ def batch(engine: "Engine", f: Callable[..., Any], first: Any, options: Dict[str
     return out
 
 
+def mend(results: Any) -> Any:
+    """The results of a batch, with a failure in the place of each that cannot travel; None if all can."""
+    out, bad = [], 0
+    for ok, value in results:
+        try:
+            _pack.parts(value)
+        except Exception as e:
+            ok, value, bad = False, failure.facts(failure.unpicklable(value, e), "apply"), bad + 1
+        out.append((ok, value))
+    return out if bad else None
+
+
 # ---------------------------------------------------------------------------------------------
 # The namespace
 
 
 def execute(engine: "Engine", f: Function, first: Any, options: Dict[str, Any]) -> Any:
     """Run a cell: the value of its last expression is its result."""
-    engine.count = n = getattr(engine, "count", 0) + 1  # type: ignore[attr-defined]
+    engine.count = n = engine.count + 1
     silent = bool(first.get("silent"))
     name = first.get("filename") or "<tutti-%d>" % n
     value, has = run_cell(engine.space, first["code"], name)
@@ -147,10 +159,10 @@ def run_cell(space: Dict[str, Any], code: str, name: str) -> Any:
     if tree.body and isinstance(tree.body[-1], ast.Expr) and not code.rstrip().endswith(";"):
         last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]
     if tree.body:
-        exec(compile(tree, name, "exec"), space)
+        exec(compile(tree, name, "exec", dont_inherit=True), space)
     if last is None:
         return None, False
-    return eval(compile(last, name, "eval"), space), True
+    return eval(compile(last, name, "eval", dont_inherit=True), space), True
 
 
 def run_code(space: Dict[str, Any], code: str, name: str) -> None:

@@ -45,6 +45,8 @@ RING_AT, RING_SIZE = 4096, 512 << 10
 BEGUN, ENDED, GENERATION, HEAD, TAIL, CANCEL = range(6)
 STACK_SIGNAL = 60
 
+LARGEST = 240 << 20  # what a frame may hold
+
 TELL_EVERY = 32  # results
 TELL_AFTER = 1_000_000  # ns
 
@@ -54,6 +56,10 @@ class Rejected(Exception):
 
     def __init__(self, kind: str, text: str) -> None:
         self.kind, self.text = kind, text
+
+
+class TooLarge(ValueError):
+    """A result that does not fit into a message, where there is no blob store."""
 
 
 class Engine:
@@ -69,6 +75,7 @@ class Engine:
         self.functions: Dict[int, calls.Function] = {}
         self.serial = 0
         self.running = False  # user code is being run: an interrupt goes to it
+        self.count = 0  # cells
         self.fired = (0, 0.0)  # the run to which one did, and when
         self.forked = False
         self.untold = 0  # results that the agent was not told of
@@ -139,8 +146,11 @@ class Engine:
         self.quietly(self._write, _frame.pack(len(body), kind, 0, number) + body)
 
     def _write(self, data: bytes) -> None:
-        with self.lock:
-            self.sock.sendall(data)
+        try:
+            with self.lock:
+                self.sock.sendall(data)
+        except OSError:
+            self.end()
 
     def quietly(self, f: Callable[..., Any], *args: Any) -> Any:
         """Call f without letting an interrupt into it: it would leave half a message behind."""
@@ -226,7 +236,7 @@ class Engine:
             if board[GENERATION] != generation:
                 # The agent may or may not have seen that it had begun.
                 board[BEGUN] = before
-                self.record(serial, started, generation, DROPPED, 0, INLINE, b"")
+                self.record(serial, started, 0, DROPPED, 0, INLINE, b"")
                 return
             self.serial = serial
             f = functions[number]
@@ -299,9 +309,18 @@ class Engine:
         """Encode a value that is not a simple one, and record it."""
         try:
             self.running = True
-            form, data, parts = INLINE, b"", _pack.parts(value)
+            form, data = INLINE, b""
+            try:
+                parts = _pack.parts(value)
+            except Exception:
+                mended = calls.mend(value) if f.name == "py.batch" else None
+                if mended is None:
+                    raise
+                parts = _pack.parts(mended)
             if parts.size > _pack.INLINE and self.blobs is not None:
                 form, data = REF, self.quietly(self.blobs.put, parts).pack()
+            elif parts.size > LARGEST:
+                raise TooLarge("a result of %d bytes, and this engine has no blob store" % parts.size)
             else:
                 data = parts.join()
             self.running = False
@@ -311,7 +330,7 @@ class Engine:
             return
         except BaseException as e:
             self.running = False
-            if not isinstance(e, KeyboardInterrupt):
+            if not isinstance(e, (KeyboardInterrupt, TooLarge)):
                 e = failure.unpicklable(value, e)
             self.after(e, f, serial, started)
             return
@@ -384,8 +403,7 @@ class Engine:
     def tell(self) -> None:
         """Tell the agent that there is something in the ring."""
         self.untold = 0
-        with self.lock:
-            self.sock.sendall(_NEWS)
+        self._write(_NEWS)
 
     # -- less common calls
 
