@@ -461,7 +461,8 @@ func TestHelp(t *testing.T) {
 			continue
 		}
 		name := strings.ToLower(f.Name)
-		if !strings.Contains(all, "\n  "+name+" ") && !strings.Contains(all, "\n  "+name+"\n") {
+		_, hidden := f.Tag.Lookup("hidden")
+		if !hidden && !strings.Contains(all, "\n  "+name+" ") && !strings.Contains(all, "\n  "+name+"\n") {
 			t.Errorf("tutti --help does not list %s", name)
 		}
 		if help := w.must(name, "--help"); !strings.Contains(help, "Example") || !strings.Contains(help, "  tutti "+name) {

@@ -131,7 +131,7 @@ func (c *Controller) asked(s asker, m *wire.Ask) {
 	case m.Verb == "blob":
 		c.askBlob(s, m)
 		return
-	case s.client != nil && forAgents[m.Verb]:
+	case s.client != nil && forAgents[m.Verb] != "":
 		c.askAgent(s, m)
 		return
 	case s.client != nil && (m.Verb == "stop-engine" || m.Verb == "restart-engine"):

@@ -12,16 +12,15 @@ import (
 
 // What people who use engines directly ask of the controller, besides running something on them.
 
-// forAgents are the questions about an engine that its agent answers.
-var forAgents = map[string]bool{"stacks": true, "signal": true}
+// forAgents are the questions about an engine that its agent answers, and what is done by them.
+var forAgents = map[string]string{"stacks": "read stacks", "signal": "signal engine"}
 
 // askAgent passes a question on to the engine's agent.
 func (c *Controller) askAgent(s asker, m *wire.Ask) {
-	op := m.Verb + " of engine"
 	q, err := question[wire.EngineName](m.Body) // all of these questions name it so
 	var a *agent
 	if err == nil {
-		_, a, err = c.engineNamed(op, q.Engine)
+		_, a, err = c.engineNamed(forAgents[m.Verb], q.Engine)
 	}
 	if err != nil {
 		s.answer(m.Seq, nil, err)

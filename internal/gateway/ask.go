@@ -366,10 +366,12 @@ func askBlob(ctx context.Context, c *conn, q struct{ Ref tutti.Ref }) (any, []by
 	return nil, bytes.Clone(data), nil
 }
 
-// askStop ends the cluster. One of the gateway's own ends with the gateway, after the answer.
+// askStop ends the cluster, and with it the gateway, after the answer.
 func askStop(ctx context.Context, c *conn, _ nothing) (any, error) {
 	if !c.g.cfg.Own {
-		return nil, c.client.StopCluster(ctx)
+		if err := c.client.StopCluster(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return theEnd{}, nil
 }

@@ -357,21 +357,6 @@ func (u *user) question(verb string, question map[string]any) uint64 {
 	return u.asked
 }
 
-// frameOf waits for a frame that was told, of a kind.
-func (u *user) frameOf(kind uint16) (f frame) {
-	u.t.Helper()
-	u.until("a frame", func() bool {
-		for _, x := range u.told {
-			if x.kind == kind {
-				f = x
-				return true
-			}
-		}
-		return false
-	})
-	return f
-}
-
 // ids are the engines of a welcome, waited for.
 func (u *user) waitEngines(n int) (ids []int32) {
 	u.t.Helper()

@@ -45,7 +45,7 @@ const (
 	// maxAsks is how many of a client's questions may wait at a time.
 	maxAsks = 64 << 10
 	// partTime is how long what a client has sent may take to reach the cluster when it has gone.
-	partTime = 10 * time.Second
+	partTime = 10 * time.Minute
 )
 
 // bye ends the connection when the gateway ends: with a word about it.
@@ -120,11 +120,11 @@ func (c *conn) part() {
 	c.leave()
 	c.cancel()
 	c.asking.Wait()
-	c.g.left(c)
-	ctx, cancel := context.WithTimeout(context.Background(), partTime)
+	ctx, cancel := context.WithTimeout(c.g.ctx, partTime)
 	defer cancel()
 	c.client.Sent(ctx)
 	c.client.Close()
+	c.g.left(c)
 }
 
 // handlers take the frames of a client that has been welcomed. Bodies are theirs until they return.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/tutti-hpc/tutti"
 )
@@ -90,6 +91,40 @@ func TestCancelAndForget(t *testing.T) {
 	}
 	if _, fail := u.ask("outcome", map[string]any{"id": n + 1}, nil); fail == nil || fail.Kind != "expired" {
 		t.Errorf("what was forgotten is told: %+v", fail)
+	}
+}
+
+// All that a client has sent is done, also if it dies before it has read a word.
+func TestVanish(t *testing.T) {
+	p := start(t, 2, nil)
+	v := p.client(t)
+	sock := p.dial(t)
+	b := appendJSON(nil, kindHello, hello)
+	b, at := beginFrame(b, kindWork)
+	b = endFrame(append(b, "\x01\x00\x00\x00\x12\x00\x00\x00{\"func\":\"gw.echo\"}"...), at)
+	const n = 20_000
+	payloads := make([][]byte, 100)
+	for i := range payloads {
+		payloads[i] = make([]byte, 500)
+	}
+	for first := uint64(1); first < n; first += 100 {
+		b = append(b, tasksFrame(1, first, payloads...)...)
+	}
+	if _, err := sock.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	sock.Close()
+	for late := time.Now().Add(testTime); ; {
+		var s struct{ Tasks map[string]int }
+		if _, fail := v.ask("status", nil, &s); fail != nil {
+			t.Fatalf("%+v", fail)
+		}
+		if s.Tasks["done"] == n {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("of %d tasks there are %v", n, s.Tasks)
+		}
 	}
 }
 

@@ -173,7 +173,7 @@ func (o *out) begin() {
 		switch {
 		case err != nil || o.closed:
 			o.writing = false
-			o.end()
+			o.lose()
 		case n < len(b):
 			o.rest = b[n:]
 			o.wake <- struct{}{} // its one place is free: the writer has nothing
@@ -230,7 +230,7 @@ func (o *out) write() {
 			_, err := o.sock.Write(b)
 			o.mu.Lock()
 			if err != nil {
-				o.end()
+				o.lose()
 				break
 			}
 			if o.rest = nil; !o.closed {
@@ -250,14 +250,17 @@ func (o *out) write() {
 	}
 }
 
+// lose gives up what waits: nobody reads it any more. What the client has sent before it went is
+// still read. mu is held.
+func (o *out) lose() {
+	o.closed = true
+	o.frames, o.ends, o.values, o.n, o.rest = nil, nil, nil, 0, nil
+	o.room.Broadcast()
+}
+
 // end gives everything up; mu is held.
 func (o *out) end() {
-	if o.closed {
-		return
-	}
-	o.closed = true
-	o.frames, o.ends, o.values, o.n = nil, nil, nil, 0
-	o.room.Broadcast()
+	o.lose()
 	o.sock.Close() // its reader notices
 }
 

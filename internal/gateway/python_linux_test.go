@@ -160,3 +160,35 @@ func TestPythonDeath(t *testing.T) {
 		t.Errorf("engine %d came back as %d", id, again)
 	}
 }
+
+// A task may print as much as it likes: all of it comes, before its end, at the speed of the reader.
+func TestFlood(t *testing.T) {
+	u := pythonPlace(t, 1, nil).client(t)
+	id := u.waitEngines(1)[0]
+	const size = 100 << 20
+	n := u.execute(id, fmt.Sprintf("import sys\nb = 'x' * 65535 + '\\n'\nfor i in range(%d): sys.stdout.write(b)", size>>16))
+	e := u.end(n)
+	if e.fail != nil {
+		t.Fatalf("%+v", e.fail)
+	}
+	if got := len(u.printed(n, 1)); got != size {
+		t.Errorf("%d bytes of %d came", got, size)
+	}
+}
+
+// A call that runs is stopped by CANCEL, and its engine keeps its variables.
+func TestPythonCancel(t *testing.T) {
+	u := pythonPlace(t, 1, nil).client(t)
+	id := u.waitEngines(1)[0]
+	u.end(u.execute(id, "kept = 5"))
+	n := u.execute(id, "print('here', flush=True)\nwhile True: pass")
+	u.until("the beginning", func() bool { return len(u.told) > 0 && u.told[len(u.told)-1].kind == kindOutput })
+	b, at := beginFrame(nil, kindCancel)
+	u.send(endFrame(le.AppendUint64(b, n), at))
+	if e := u.end(n); e.state != tutti.Stopped || e.fail == nil || e.fail.Kind != "canceled" {
+		t.Errorf("%+v %+v", e, e.fail)
+	}
+	if e := u.end(u.execute(id, "assert kept == 5")); e.fail != nil {
+		t.Errorf("%+v", e.fail)
+	}
+}
