@@ -207,7 +207,7 @@ func Alltoall[T Elem](c *Comm, send, recv []T) error { return c.do(alltoall(c, s
 // displs[r] on; without displs they lie one behind the other. Only the root's recv, counts and
 // displs are used.
 func Gatherv[T Elem](c *Comm, send, recv []T, counts, displs []int, root int) error {
-	call := device.Call{Kind: device.Gather, Type: typeOf[T](), Send: device.Bytes(send), Root: root}
+	call := device.Call{Kind: device.Gather, Type: typeOf[T](), Send: device.Bytes(send), Root: root, Vector: true}
 	err := c.root(root)
 	if err == nil && c.rank == root {
 		call.Recv, call.RecvCounts = device.Bytes(recv), counts
@@ -219,7 +219,7 @@ func Gatherv[T Elem](c *Comm, send, recv []T, counts, displs []int, root int) er
 // Scatterv is Scatter of unequal parts: counts[r] elements from displs[r] on go to rank r, whose
 // recv has just that length. Only the root's send, counts and displs are used.
 func Scatterv[T Elem](c *Comm, send []T, counts, displs []int, recv []T, root int) error {
-	call := device.Call{Kind: device.Scatter, Type: typeOf[T](), Recv: device.Bytes(recv), Root: root}
+	call := device.Call{Kind: device.Scatter, Type: typeOf[T](), Recv: device.Bytes(recv), Root: root, Vector: true}
 	err := c.root(root)
 	if err == nil && c.rank == root {
 		call.Send, call.SendCounts = device.Bytes(send), counts
@@ -230,7 +230,7 @@ func Scatterv[T Elem](c *Comm, send []T, counts, displs []int, recv []T, root in
 
 // Allgatherv is Gatherv with the result, and so counts and displs, on all ranks.
 func Allgatherv[T Elem](c *Comm, send, recv []T, counts, displs []int) error {
-	call := device.Call{Kind: device.Allgather, Type: typeOf[T](), Root: -1,
+	call := device.Call{Kind: device.Allgather, Type: typeOf[T](), Root: -1, Vector: true,
 		Send: device.Bytes(send), Recv: device.Bytes(recv), RecvCounts: counts}
 	var err error
 	call.RecvDispls, err = c.layout(len(recv), counts, displs)
@@ -242,7 +242,7 @@ func Allgatherv[T Elem](c *Comm, send, recv []T, counts, displs []int) error {
 
 // Alltoallv is Alltoall of unequal parts.
 func Alltoallv[T Elem](c *Comm, send []T, sendCounts, sendDispls []int, recv []T, recvCounts, recvDispls []int) error {
-	call := device.Call{Kind: device.Alltoall, Type: typeOf[T](), Root: -1,
+	call := device.Call{Kind: device.Alltoall, Type: typeOf[T](), Root: -1, Vector: true,
 		Send: device.Bytes(send), SendCounts: sendCounts, Recv: device.Bytes(recv), RecvCounts: recvCounts}
 	var err error
 	if call.SendDispls, err = c.layout(len(send), sendCounts, sendDispls); err == nil {

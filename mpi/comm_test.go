@@ -253,6 +253,18 @@ func windows(c *mpi.Comm) error {
 	if got := w.Part(me)[3]; got != float64((me-1+n)%n) {
 		return fmt.Errorf("a neighbour wrote %v", got)
 	}
+	// The memory of a window can be sent and received into as any other.
+	q, err := mpi.Irecv(c, w.Part(me)[5:6], (me-1+n)%n, 0)
+	if err != nil {
+		return err
+	}
+	s, err := mpi.Isend(c, w.Part(me)[3:4], (me+1)%n, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := mpi.WaitAll(q, s); err != nil || w.Part(me)[5] != float64((me-2+2*n)%n) {
+		return fmt.Errorf("a message from window to window: %v %v", w.Part(me)[5], err)
+	}
 	return w.Free()
 }
 

@@ -20,7 +20,10 @@ type Error struct {
 // Error is one line: where, what, why.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mpi: %s on rank %d of %s", e.Op, e.Rank, e.Comm)
+	b.WriteString("mpi: " + e.Op)
+	if e.Comm != "" { // there is none before Init
+		fmt.Fprintf(&b, " on rank %d of %s", e.Rank, e.Comm)
+	}
 	if e.Peer >= 0 {
 		fmt.Fprintf(&b, ", peer %d", e.Peer)
 	}

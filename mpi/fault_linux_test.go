@@ -397,10 +397,3 @@ func TestJoinRefuses(t *testing.T) {
 		}
 	}
 }
-
-func TestForeignLauncher(t *testing.T) {
-	t.Setenv("OMPI_COMM_WORLD_SIZE", "4")
-	if _, err := mpi.Init(context.Background()); !errors.Is(err, tutti.Unsupported) || tutti.HintOf(err) == "" {
-		t.Error(err)
-	}
-}

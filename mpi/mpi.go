@@ -7,8 +7,9 @@
 // operation under way, a [Status] says what came, an [Op] combines values.
 //
 // A program is started by `tutti run -n 4 ./prog`, by a cluster that gives a task several engines
-// as ranks ([From]), or plainly, and then it is a world of one. Between processes of one machine messages go
-// through shared memory; no MPI library is needed.
+// as ranks ([From]), by the mpiexec of an MPI library, or plainly, and then it is a world of one. Between
+// processes of one machine messages go through shared memory, and no MPI library is needed; under
+// mpiexec they go through its library, which is loaded when the program runs.
 //
 // A complete program:
 //
@@ -36,6 +37,7 @@ package mpi
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"sync"
@@ -43,6 +45,7 @@ import (
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/mpi/internal/device"
+	"github.com/tutti-hpc/tutti/mpi/internal/libmpi"
 	"github.com/tutti-hpc/tutti/mpi/internal/shmdev"
 )
 
@@ -55,6 +58,7 @@ const (
 	EnvStall   = "TUTTI_MPI_STALL"  // after how long a general wait is reported, "60s"; 0: never
 	EnvDirect  = "TUTTI_MPI_DIRECT" // 0: never copy directly between the memories of processes
 	EnvCPUs    = "TUTTI_MPI_CPUS"   // processors that all ranks of this machine share
+	EnvLibrary = libmpi.EnvLibrary  // file of the MPI library to use under another launcher than ours
 )
 
 var process struct {
@@ -66,8 +70,9 @@ var process struct {
 
 // Init joins the world that this process was started in, or makes a world of one, and gives the
 // communicator of all its ranks. When ctx ends, so does the world for this rank: its calls return errors
-// of kind Canceled, and those of the others Revoked. Called again it gives the same communicator.
-// Errors: Closed after [Finalize]; Unsupported under an MPI launcher that this build cannot join;
+// of kind Canceled, and those of the others Revoked (under mpiexec the launcher ends them). Called
+// again it gives the same communicator. Errors: Closed after [Finalize]; Unsupported under an MPI launcher that this build
+// cannot join; NotFound where there is no library for the launcher, Invalid where it has another's;
 // Invalid, Full, Version where the launcher's shared memory cannot be used.
 func Init(ctx context.Context) (*Comm, error) {
 	process.Lock()
@@ -117,10 +122,7 @@ func Finalized() bool {
 func open(ctx context.Context) (*World, error) {
 	path := os.Getenv(EnvSegment)
 	if path == "" {
-		if err := foreign(); err != nil {
-			return nil, err
-		}
-		return newWorld(shmdev.Local(ctx, 1, options())[0]), nil
+		return foreign(ctx)
 	}
 	rank, err1 := strconv.Atoi(os.Getenv(EnvRank))
 	size, err2 := strconv.Atoi(os.Getenv(EnvSize))
@@ -151,20 +153,24 @@ func options() shmdev.Options {
 	return shmdev.Options{Check: os.Getenv(EnvCheck) == "1", NoDirect: os.Getenv(EnvDirect) == "0", Stall: stall, CPUs: cpus}
 }
 
-// foreign finds out whether an MPI launcher started several of us: then a world of one would be
-// a mistake that nobody notices.
-func foreign() error {
-	for name, sizes := range map[string][]string{
-		"Open MPI": {"OMPI_COMM_WORLD_SIZE"}, "MPICH or Intel MPI": {"PMI_SIZE"}, "MVAPICH": {"MV2_COMM_WORLD_SIZE"},
-	} {
-		for _, v := range sizes {
-			if n, _ := strconv.Atoi(os.Getenv(v)); n > 1 {
-				return device.Errorf(tutti.Unsupported, "started %d times by a launcher of %s, which this build cannot join", n, name).
-					WithHint("start the ranks of one machine with `tutti run -n %d`", n)
-			}
-		}
+// foreign joins the world of an MPI launcher, or of an MPI that is at work in this process already;
+// without either it makes a world of one.
+func foreign(ctx context.Context) (*World, error) {
+	l, launched := libmpi.Launched()
+	if !launched && !libmpi.Running() && os.Getenv(EnvLibrary) == "" {
+		return newWorld(shmdev.Local(ctx, 1, options())[0]), nil
 	}
-	return nil
+	d, err := libmpi.Join(ctx, l, libmpi.Options{Check: os.Getenv(EnvCheck) == "1"})
+	if err != nil && l.Size == 1 && (errors.Is(err, tutti.NotFound) || errors.Is(err, tutti.Unsupported)) {
+		return newWorld(shmdev.Local(ctx, 1, options())[0]), nil // one rank needs no library
+	}
+	if err != nil {
+		return nil, err
+	}
+	w := newWorld(d)
+	ctx, w.stop = context.WithCancel(ctx)
+	reportOnSignal(ctx, d)
+	return w, nil
 }
 
 // SetMeanwhile gives calls that wait something to ask a few times a second, on their own goroutine; it must not

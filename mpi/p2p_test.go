@@ -3,6 +3,7 @@ package mpi_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 
 	"github.com/tutti-hpc/tutti"
@@ -249,6 +250,9 @@ func arguments(c *mpi.Comm) error {
 	}
 	// A message too long: the buffer has its beginning, and the next message is in order.
 	for _, l := range []int{20, 5000, 100000} {
+		if onLibrary && os.Getenv(mpi.EnvCheck) != "1" {
+			break // what MPI libraries do then differs, and some crash
+		}
 		q, err := mpi.Isend(c, fill(l, 1, 2), c.Rank(), 1)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@
 //	mpi -n 2 bw        a stream of messages in one direction
 //	mpi -n 2 coll      collective operations
 //	mpi -n 2 all
+//	mpiexec -n 2 mpi -under all
 package main
 
 import (
@@ -25,6 +26,7 @@ import (
 var (
 	ranks = flag.Int("n", 2, "ranks")
 	reps  = flag.Int("reps", 9, "repetitions of each case; the median counts")
+	under = flag.Bool("under", false, "be a rank of the launcher that started this process, an mpiexec")
 	scale = 1.0
 )
 
@@ -33,7 +35,7 @@ func main() {
 	if v, err := strconv.ParseFloat(os.Getenv("MPIBENCH_SCALE"), 64); err == nil {
 		scale = v
 	}
-	if os.Getenv(mpi.EnvSegment) == "" {
+	if os.Getenv(mpi.EnvSegment) == "" && !*under {
 		exit, err := launch.Ranks(context.Background(), launch.Spec{
 			Programs: []launch.Program{{N: *ranks, Args: append([]string{"/proc/self/exe"}, os.Args[1:]...)}},
 			Stdout:   os.Stdout, Stderr: os.Stderr,

@@ -5,8 +5,9 @@
 
 Each command prints lines of operation, ranks, bytes, median, minimum, maximum and unit, parted by
 tabs. A round runs every command once, so that a machine that drifts in speed drifts for all; the
-median over rounds counts. The last column is the first command's result as a ratio to the best of
-the others (for MB/s the other way round, so that below 1 is always better).
+median over rounds counts. The last columns are the first command's result as a ratio to the best of
+the others (for MB/s the other way round, so that below 1 is always better): of the medians, and the
+median of the ratios of each round.
 
 A lock keeps two comparisons on one machine apart. Environment: BENCH_LOCK, the lock's path; RUN_S,
 seconds for one command.
@@ -54,11 +55,14 @@ def main():
                     data.setdefault((f[0], f[1], f[2], f[6]), {}).setdefault(name, []).append(float(f[3]))
     names = [n for n, _ in commands]
     with open(out, "w") as o:
-        print("operation", "ranks", "bytes", "unit", *names, "ratio", sep="\t", file=o)
+        print("operation", "ranks", "bytes", "unit", *names, "ratio", "by_round", sep="\t", file=o)
         for key, got in data.items():
             med = {n: statistics.median(got[n]) for n in names if n in got}
             row = ["%.3f" % med[n] if n in med else "-" for n in names]
-            print(*key, *row, ratio(names, med, key[3]), sep="\t", file=o)
+            rounds_of = [dict(zip(names, r)) for r in zip(*(got.get(n, []) for n in names))]
+            each = [x for x in (ratio(names, r, key[3]) for r in rounds_of) if x != "-"]
+            by_round = "%.2f" % statistics.median(map(float, each)) if each else "-"
+            print(*key, *row, ratio(names, med, key[3]), by_round, sep="\t", file=o)
     with open(out) as f:
         print(f.read(), end="")
 

@@ -116,6 +116,7 @@ extern PyTypeObject *Status_type, *Request_type, *Message_type;
 extern PyObject *Request_class, *Message_class; /* the Python classes on top of them */
 /* Puts what came into the Status object o, None or NULL: nobody wants it. -1 with an exception. */
 int status_put(PyObject *o, const tutti_status *st);
+int status_check(PyObject *o); /* says beforehand whether status_put could do that */
 
 typedef struct {
     PyObject_HEAD

@@ -162,6 +162,7 @@ static PyGetSetDef comm_getset[] = {
 };
 static PyMemberDef comm_members_[] = {
     {"_handle", T_INT, offsetof(Comm, handle), 0, "the number of the communicator, 0 if it is null"},
+    {"_known_size", T_INT, offsetof(Comm, size), 0, "-1: rank and size are to be asked for again"},
     {"_pending_count", T_INT, offsetof(Comm, pending), 0, "receives of objects that were begun and have no message yet"},
     {NULL, 0, 0, 0, NULL},
 };

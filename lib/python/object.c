@@ -199,6 +199,8 @@ static PyObject *send_object(Comm *c, const char *name, int sync, PyObject *cons
     if (arguments(name, args, n, kw, names, 3, 2, a) < 0) return NULL;
     int bad = 0, to = int_or(a[1], 0, &bad), tag = int_or(a[2], 0, &bad), code = TUTTI_PENDING;
     if (bad) return NULL;
+    if (c->pending) /* receives begun before must go on meanwhile */
+        return PyObject_CallMethod((PyObject *)c, "_send_meanwhile", "Oiii", a[0], to, tag, sync);
     Wire w;
     if (encode(&w, c, a[0]) < 0) goto end;
     if (!sync) code = lib.tutti_mpi_try_send(w.head, w.size, TUTTI_UINT8, to, tag, c->handle);
@@ -375,7 +377,7 @@ static PyObject *object_recv(Comm *c, PyObject *const *args, Py_ssize_t n, PyObj
     PyObject *a[4], *o = NULL;
     if (arguments("recv", args, n, kw, names, 4, 0, a) < 0) return NULL;
     int bad = 0, from = int_or(a[1], TUTTI_ANY_SOURCE, &bad), tag = int_or(a[2], TUTTI_ANY_TAG, &bad), code;
-    if (bad) return NULL;
+    if (bad || status_check(a[3]) < 0) return NULL;
     if (c->pending) /* receives begun before have the first choice */
         return PyObject_CallMethod((PyObject *)c, "_recv_after", "iiO", from, tag, a[3] ? a[3] : Py_None);
     Room r = {.p = r.buf};

@@ -91,7 +91,7 @@ static PyObject *comm_recv(Comm *c, PyObject *const *args, Py_ssize_t n, PyObjec
     if (arguments("Recv", args, n, kw, names, 4, 1, a) < 0) return NULL;
     int bad = 0, from = int_or(a[1], TUTTI_ANY_SOURCE, &bad), tag = int_or(a[2], TUTTI_ANY_TAG, &bad);
     Buffer b;
-    if (bad || buffer_take(&b, a[0], WRITE, 0, 0) < 0) return NULL;
+    if (bad || status_check(a[3]) < 0 || buffer_take(&b, a[0], WRITE, 0, 0) < 0) return NULL;
     tutti_status st = {0};
     int code = lib.tutti_mpi_try_recv(b.ptr, b.count, b.type, from, tag, c->handle, &st, SPINS);
     if (code == TUTTI_PENDING) GO(code, lib.tutti_mpi_recv(b.ptr, b.count, b.type, from, tag, c->handle, &st));
@@ -105,7 +105,7 @@ static PyObject *comm_sendrecv(Comm *c, PyObject *const *args, Py_ssize_t n, PyO
     int bad = 0, to = int_or(a[1], 0, &bad), sendtag = int_or(a[2], 0, &bad);
     int from = int_or(a[4], TUTTI_ANY_SOURCE, &bad), recvtag = int_or(a[5], TUTTI_ANY_TAG, &bad), code;
     Buffer out, in;
-    if (bad || buffer_take(&out, a[0], READ, 0, 0) < 0) return NULL;
+    if (bad || status_check(a[6]) < 0 || buffer_take(&out, a[0], READ, 0, 0) < 0) return NULL;
     if (buffer_take(&in, a[3], WRITE, 0, 0) < 0) return buffer_give(&out, 0), NULL;
     tutti_status st = {0};
     GO(code, lib.tutti_mpi_sendrecv(out.ptr, out.count, out.type, to, sendtag, in.ptr, in.count, in.type, from, recvtag, c->handle, &st));
@@ -120,7 +120,7 @@ static PyObject *comm_sendrecv_replace(Comm *c, PyObject *const *args, Py_ssize_
     int bad = 0, to = int_or(a[1], 0, &bad), sendtag = int_or(a[2], 0, &bad);
     int from = int_or(a[3], TUTTI_ANY_SOURCE, &bad), recvtag = int_or(a[4], TUTTI_ANY_TAG, &bad), code;
     Buffer b;
-    if (bad || buffer_take(&b, a[0], WRITE, 0, 0) < 0) return NULL;
+    if (bad || status_check(a[5]) < 0 || buffer_take(&b, a[0], WRITE, 0, 0) < 0) return NULL;
     size_t bytes = (size_t)(b.count * b.size);
     void *out = PyMem_Malloc(bytes ? bytes : 1);
     if (!out) return buffer_give(&b, 0), PyErr_NoMemory();

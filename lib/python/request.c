@@ -6,13 +6,15 @@
 PyTypeObject *Status_type, *Request_type, *Message_type;
 PyObject *Request_class, *Message_class;
 
+int status_check(PyObject *o) {
+    if (!o || o == Py_None || PyObject_TypeCheck(o, Status_type)) return 0;
+    PyErr_Format(PyExc_TypeError, "a Status is wanted, not %R", o);
+    return -1;
+}
+
 int status_put(PyObject *o, const tutti_status *st) {
-    if (!o || o == Py_None) return 0;
-    if (!PyObject_TypeCheck(o, Status_type)) {
-        PyErr_Format(PyExc_TypeError, "a Status is wanted, not %R", o);
-        return -1;
-    }
-    ((Status *)o)->st = *st;
+    if (status_check(o) < 0) return -1;
+    if (o && o != Py_None) ((Status *)o)->st = *st;
     return 0;
 }
 

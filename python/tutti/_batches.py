@@ -10,7 +10,6 @@ raises costs only itself; when an engine dies, what its batch held is tried agai
 
 from __future__ import annotations
 
-import pickle
 import struct
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping as Mappin
 
 from . import _gateway, _pack
 from .errors import EngineError, original_exception
+from .view import place, send, value_payload
 
 __all__: List[str] = []
 
@@ -32,7 +32,7 @@ def packed(code: bytes) -> bytes:
     return _head.pack(_pack.MAGIC, 0, len(code)) + code
 
 
-AIM = 0.003  # s of work in a batch
+AIM = 0.005  # s of work in a batch
 GROWTH = 8  # a batch is at most so many times longer than any that was measured
 LONG = 0.005  # s: items of this length go alone
 BYTES = 48 << 10  # of a batch's arguments, so that it travels within a message
@@ -43,7 +43,8 @@ class Plan:
 
     def __init__(self, workers: int, fixed: int = 0, most: int = 1 << 20) -> None:
         self.workers, self.fixed, self.most = max(1, workers), fixed, max(1, most)
-        self.each = 0.0  # s an item takes, as last seen; 0: not yet known
+        self.each = 0.0  # s an item takes, as far as is known; 0: not at all
+        self._seen: Deque[float] = deque(maxlen=9)
         self.size = 0.0  # bytes of an item's arguments
         self._largest = 1
 
@@ -71,8 +72,9 @@ class Plan:
 
     def learn(self, n: int, seconds: float) -> None:
         """A batch of n items has taken so long."""
-        each = max(seconds, 1e-7) / n
-        self.each = each if not self.each else 0.5 * (self.each + each)
+        self._seen.append(max(seconds, 1e-7) / n)
+        # Rather too short than too long: what else the machine does makes some batches longer, and none shorter.
+        self.each = sorted(self._seen)[len(self._seen) // 3]
         self._largest = max(self._largest, n)
 
     def weigh(self, n: int, size: int) -> None:
@@ -182,11 +184,11 @@ class Mapping:
 
     def _send(self, batch: Batch, work: int) -> None:
         items = [(args, None) for args in batch.items]
-        payload = _pack.dumps(items)
-        self._plan.weigh(len(items), len(payload))
+        payload = value_payload(items)
+        self._plan.weigh(len(items), len(payload) if type(payload) is bytes else payload.size)
         self._under_way[id(batch)] = batch
         try:
-            self._link.submit(work, payload, batch.cell)
+            send(self._link, work, place(self._link, payload), batch.cell)
         except BaseException:
             del self._under_way[id(batch)]
             raise

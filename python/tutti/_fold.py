@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 __all__ = ["Folder", "label", "parse_ranks", "render"]
 
-Line = Tuple[Tuple[int, ...], str, str]  # ranks, stream, text with its line end
+Line = Tuple[Tuple[int, ...], str, str]  # ranks, stream, text of a line or block, with its line end
 
 
 def label(ranks: Iterable[int]) -> str:
@@ -82,6 +82,13 @@ class Folder:
         s.rest = pieces.pop()
         s.lines += [p + "\n" for p in pieces]
 
+    def block(self, rank: int, stream: str, text: str, now: float) -> None:
+        """The rank has written some lines that belong together: they are compared, and shown, as one."""
+        s = self._streams.setdefault((rank, stream), _Stream())
+        if not s.lines and not s.rest:
+            s.since = now
+        s.lines.append(text if text.endswith("\n") else text + "\n")
+
     def close(self, rank: int) -> None:
         """The rank will write no more: nobody waits for it."""
         self._open.discard(rank)
@@ -134,4 +141,4 @@ def render(lines: Sequence[Line], everybody: int = 0) -> List[str]:
     """Lines as they are shown: the ranks in front. Where one rank is all there is, nothing is in front."""
     if everybody == 1:
         return [text for _, _, text in lines]
-    return ["%s %s" % (label(ranks), text) for ranks, _, text in lines]
+    return ["%s %s" % (label(ranks), part) for ranks, _, text in lines for part in text.splitlines(True)]

@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set,
 from . import _batches, _gateway, _pack, _pickle
 from .asyncresult import About, AsyncResult
 from .errors import EngineError
+from .view import place, send, value_payload
 
 __all__ = ["Executor"]
 
@@ -150,7 +151,11 @@ class Executor(concurrent.futures.Executor):
         no = self._link.work(("executor", self, code), lambda: self._describe(fn, code))
         future, cell = self._future(_name(fn))
         try:
-            self._link.submit(no, _pack.dumps((args, kwargs)), cell)
+            payload = value_payload((args, kwargs))
+            if type(payload) is bytes:
+                self._link.submit(no, payload, cell)
+            else:
+                send(self._link, no, place(self._link, payload), cell)
         except EngineError as error:
             raise BrokenExecutor(str(error)) from None
         return future

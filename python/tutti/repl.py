@@ -4,9 +4,13 @@
     tutti repl --cluster default         the engines of a cluster that runs
     tutti repl -n 4 -i heat.py           runs the script on all of them, then prompts
 
-Every engine is a rank, and runs the same code in its own interpreter: `rank` and `size` say which it is. What they
-print is shown behind the ranks that printed it, once where it is the same: `[0-3] 42`. The variables stay, as at Python's
-own prompt, and a script that was interrupted leaves its variables to be looked at.
+Every engine is a rank, and runs the same code in its own interpreter: `rank` and `size` say which it is, `comm` is the
+communicator of all (also `MPI.COMM_WORLD` of tutti.mpi, and module `mpi`). What they print is shown behind the ranks that
+printed it, once where it is the same: `[0-3] 42`. The variables stay, as at Python's own prompt, and a script that was
+interrupted leaves its variables to be looked at.
+
+When a rank fails while others go on, for a second, these are told at their next call of the communicator; then all
+have a new one.
 
     %first STATEMENT    on the first rank only; alone, for all that follows
     %only 0,2-3         on these ranks, for one statement that follows on the line, else for all that follows
@@ -24,7 +28,7 @@ import codeop
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, TextIO, Tuple
 
 from . import _fold, _gateway, _pack
 from .cluster import Cluster, LauncherError, _cores
@@ -32,6 +36,7 @@ from .errors import IPythonError, failure_to_error
 
 __all__ = ["Prompt", "Session", "main"]
 
+GRACE = 1.0  # s that other ranks have to come to their own end when one has failed
 BUNDLE = "application/vnd.tutti.mimebundle+json"
 
 
@@ -42,6 +47,8 @@ class Session:
         self.link, self.ids = link, list(ids)
         self.out = sys.stdout if out is None else out
         self.patience = _patience()
+        self._memory: Optional[int] = None  # of the world
+        self.lacks = "it was not made"  # why there is no communicator; empty if there is one
         self._cells: Dict[int, int] = {}  # id of a cell that runs: its rank
         self._folder: Optional[_fold.Folder] = None
         link._listeners.add(self._hear)
@@ -52,8 +59,11 @@ class Session:
         return len(self.ids)
 
     def close(self) -> None:
-        """Hear no more."""
+        """Hear no more; the world ends."""
         self.link._listeners.discard(self._hear)
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
 
     # Calls of the engines.
 
@@ -79,23 +89,55 @@ class Session:
                 self.link.numbers(_gateway.CANCEL, [cell.n])
                 raise TimeoutError("rank %d has not answered" % rank)
         finally:
-            self._cells.pop(id(cell), None)
+            self._forget(run)
         if cell.end[1] != _gateway.DONE:
             raise failure_to_error(_gateway.failure_of(cell)[0])
         return _gateway.value_of(cell)
 
     def prepare(self) -> None:
-        """Tell each rank who it is, and give it the communicator where there is one."""
-        run = self.start(range(self.size), "py.execute", lambda r: {"code": "rank, size = %d, %d" % (r, self.size), "silent": True}, False)
-        self.link.wait(run, 60.0)
-        self._cells.clear()
+        """Tell each rank who it is, and make all of them a world; `lacks` says why that cannot be."""
+        self._all("rank, size = {rank}, {size}")
+        self.lacks = self._join()
+
+    def _join(self) -> str:
+        """Make a world of the ranks; empty, or why there is none."""
+        hosts = {row["host"] for row in self.link.ask("engines", 60.0)[0]["engines"] if row["id"] in self.ids}
+        if len(hosts) > 1:
+            return "the engines are on %d hosts, and messages pass within one" % len(hosts)
+        if not hasattr(os, "memfd_create"):
+            return "messages between engines need Linux"
+        # The memory has no name; its world lasts as long as we hold it.
+        before, self._memory = self._memory, os.memfd_create("tutti-mpi")
+        if before is not None:
+            os.close(before)
+        path = "/proc/%d/fd/%d" % (os.getpid(), self._memory)
+        return self._all("__import__('tutti._spmd')._spmd.enter(%r, {rank}, {size})" % path)
+
+    def _all(self, code: str) -> str:
+        """Run code on all ranks, unheard; empty, or why it failed."""
+        run = self.start(
+            range(self.size), "py.execute", lambda r: {"code": code.format(rank=r, size=self.size), "silent": True}, echo=False
+        )
+        try:
+            if not self.link.wait(run, 60.0):
+                return "the ranks do not answer"
+            for cell in run.cells.values():
+                if cell.end[1] != _gateway.DONE:
+                    return str(failure_to_error(_gateway.failure_of(cell)[0]))
+            return ""
+        finally:
+            self._forget(run)
+
+    def _forget(self, run: "_Run") -> None:
+        for cell in run.cells.values():
+            self._cells.pop(id(cell), None)
 
     def execute(self, code: str, ranks: Sequence[int], filename: Optional[str] = None) -> bool:
         """Run code on the ranks and show what they print, until all have ended; whether all went well.
 
         Ctrl-C interrupts those that run; a second one stops them, and if need be restarts their interpreters.
         """
-        folder = self._folder = _fold.Folder(list(ranks), self.patience)
+        folder = self._folder = _fold.Folder(list(ranks), self.patience)  # before anything can come
         run = self.start(ranks, "py.execute", lambda r: {"code": code, "silent": False, "filename": filename})
         interrupts = 0
         try:
@@ -107,8 +149,30 @@ class Session:
                     interrupts += 1
                     self._interrupt(run, hard=interrupts > 1)
         finally:
-            self._cells.clear()
+            self._forget(run)
             self._folder = None
+            if run.died or ((interrupts or run.revoked) and not self.lacks):
+                self._renew(run)
+
+    def _renew(self, run: "_Run") -> None:
+        """After ranks were lost, or stopped in the middle of what they had to say to each other."""
+        if run.died:
+            self.out.write("tutti: %s lost the variables; interpreters are started again\n" % _fold.label(run.died))
+            self.link.ask("wait_engines", 60.0, n=self.size)
+        had = not self.lacks
+        self.prepare()
+        if had and self.lacks:
+            self.out.write("tutti: no communicator: %s\n" % self.lacks)
+        elif had:
+            self.out.write("tutti: comm is a new one\n")
+
+    def _revoke(self, run: "_Run") -> None:
+        """Tell the ranks that go on that one has failed: by the mouth of one that has."""
+        run.revoked = True
+        for r in run.failed:
+            if r not in run.died:
+                self._forget(self.start([r], "py.execute", lambda _: {"code": "__import__('tutti._spmd')._spmd.revoke()", "silent": True}, echo=False))
+                return
 
     def _interrupt(self, run: "_Run", hard: bool) -> None:
         left = {r: cell for r, cell in run.cells.items() if cell.end is None}
@@ -131,29 +195,35 @@ class Session:
             for r, cell in run.cells.items():
                 if cell.end is not None and r not in seen:
                     seen.add(r)
-                    self._end(r, cell, folder)
+                    self._end(run, r, cell, folder)
                     run.told.add(r)
             self._show(folder.take(time.monotonic(), final=not run._left and len(seen) == len(run.cells)))
             if len(seen) == len(run.cells):
                 return
+            if run.failed and not run.revoked and not self.lacks and time.monotonic() - run.failed_at > GRACE:
+                self._revoke(run)
             due = folder.waits_until()
             pause = 0.1 if due is None else max(0.002, min(0.1, due - time.monotonic()))
             if run._left:
                 self.link.wait(run, pause, max(0, left - 1))
 
-    def _end(self, r: int, cell: Any, folder: _fold.Folder) -> None:
+    def _end(self, run: "_Run", r: int, cell: Any, folder: _fold.Folder) -> None:
         """Feed what a rank's end has to show."""
         now = time.monotonic()
         if cell.end[1] == _gateway.DONE:
             value = _gateway.value_of(cell)
             text = ((value or {}).get("data") or {}).get("text/plain")
             if text is not None:
-                folder.feed(r, "result", text + "\n", now)
+                folder.block(r, "result", text, now)
         else:
             failure, data = _gateway.failure_of(cell)
             value = _pack.loads(data) if data else None
+            run.failed.append(r)
+            run.failed_at = run.failed_at or now
+            if value is None and failure.get("kind") not in ("canceled", "timed out"):
+                run.died.append(r)
             lines = (value or {}).get("traceback") or [str(failure_to_error(failure))]
-            folder.feed(r, "error", "\n".join(lines).rstrip("\n") + "\n", now)
+            folder.block(r, "error", "\n".join(lines).rstrip("\n"), now)
         folder.close(r)
 
     def _hear(self, cell: Any, what: Tuple[Any, ...]) -> None:
@@ -185,12 +255,16 @@ def _patience() -> float:
 class _Run:
     """Cells that are waited for together: what a link needs of their owner."""
 
-    __slots__ = ("_left", "_more", "_state", "cells", "told")
+    __slots__ = ("_left", "_more", "_state", "cells", "told", "failed", "failed_at", "died", "revoked")
 
     def __init__(self, n: int) -> None:
         self._left, self._more, self._state = n, None, "PENDING"
         self.cells: Dict[int, Any] = {}
-        self.told: set = set()
+        self.told: Set[int] = set()  # ranks whose end was shown
+        self.failed: List[int] = []
+        self.failed_at = 0.0
+        self.died: List[int] = []
+        self.revoked = False
 
     def _finished(self) -> None:
         pass
@@ -406,6 +480,8 @@ def _talk(socket: str, options: argparse.Namespace) -> int:
         prompt = Prompt(session)
         if options.script and not _run_script(session, options.script, options.args):
             pass  # what is left of it can be looked at
+        if session.lacks and options.script is None:
+            print("tutti: no communicator: %s" % session.lacks)
         if sys.stdin.isatty():
             _editing(prompt)
             print("%d ranks of Python %s on %s. %%first, %%only 0,2, %%all; Ctrl-D leaves." % (session.size, link.welcome.get("program", "").partition(":")[2], link.welcome.get("host")))

@@ -1,6 +1,12 @@
 package device
 
-import "fmt"
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/tutti-hpc/tutti"
+)
 
 // Kind names a collective operation.
 type Kind uint8
@@ -39,6 +45,9 @@ type Call struct {
 	Op         *Op
 	Root       int
 	Send, Recv []byte
+	// Vector says on every rank that this is a v form, also where the counts are nil because only
+	// the root's matter.
+	Vector bool
 	// Counts and displacements in elements, of all ranks; nil where blocks are equal.
 	SendCounts, SendDispls, RecvCounts, RecvDispls []int
 }
@@ -79,6 +88,35 @@ func (c *Call) Sign() Signature {
 		s[4] = int64(len(c.Send))
 	}
 	return s
+}
+
+// Encode gives the bytes in which ranks show each other their signatures.
+func (s Signature) Encode() []byte {
+	b := make([]byte, 0, 8*len(s))
+	for _, v := range s {
+		b = binary.NativeEndian.AppendUint64(b, uint64(v))
+	}
+	return b
+}
+
+// Against compares a signature with those of all ranks, one behind the other as [Signature.Encode]
+// gives them. The error, of kind Invalid, names the first rank that calls something else.
+func (s Signature) Against(all []byte) error {
+	mine := s.Encode()
+	for r := 0; len(all) > 0; r++ {
+		theirs := all[:len(mine)]
+		all = all[len(mine):]
+		if bytes.Equal(theirs, mine) {
+			continue
+		}
+		var other Signature
+		for i := range other {
+			other[i] = int64(binary.NativeEndian.Uint64(theirs[8*i:]))
+		}
+		err := Errorf(tutti.Invalid, "rank %d called %s, this rank %s", r, other.Describe(), s.Describe())
+		return err.WithHint("all ranks of a communicator must make the same collective calls in the same order")
+	}
+	return nil
 }
 
 // Describe tells a signature to a person.

@@ -14,7 +14,7 @@ import (
 	"github.com/tutti-hpc/tutti"
 )
 
-// The special ranks and tags, with the numbers of the MPI 5 binary interface.
+// The special ranks and tags. A device that stands on an MPI library translates them.
 const (
 	AnySource = -1
 	ProcNull  = -2

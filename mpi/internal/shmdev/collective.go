@@ -1,8 +1,6 @@
 package shmdev
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/tutti-hpc/tutti"
@@ -146,29 +144,12 @@ func (r *running) start(s *device.Step) {
 // compare finds collective calls that do not fit each other before they hang: all ranks show all
 // what they are about to do.
 func (c *comm) compare(call *device.Call) error {
-	n := len(c.members)
-	sig := call.Sign()
-	mine := make([]byte, 0, 8*len(sig))
-	for _, v := range sig {
-		mine = binary.NativeEndian.AppendUint64(mine, uint64(v))
-	}
-	all := make([]byte, len(mine)*n)
+	mine := call.Sign().Encode()
+	all := make([]byte, len(mine)*len(c.members))
 	if err := c.perform(device.Call{Kind: device.Allgather, Type: device.Uint8, Send: mine, Recv: all}); err != nil {
 		return err
 	}
-	for r := range n {
-		theirs := all[r*len(mine) : (r+1)*len(mine)]
-		if bytes.Equal(theirs, mine) {
-			continue
-		}
-		var other device.Signature
-		for i := range other {
-			other[i] = int64(binary.NativeEndian.Uint64(theirs[8*i:]))
-		}
-		err := device.Errorf(tutti.Invalid, "rank %d called %s, this rank %s", r, other.Describe(), sig.Describe())
-		return err.WithHint("all ranks of a communicator must make the same collective calls in the same order")
-	}
-	return nil
+	return call.Sign().Against(all)
 }
 
 // String is for the report of who waits for what.

@@ -155,6 +155,11 @@ class Executors(Live):
                 got.append(x)
         self.assertEqual(got, list(range(40)))
 
+    def test_large_arguments_and_results(self) -> None:
+        big = [bytes([i]) * 300_000 for i in range(8)]
+        self.assertEqual(self.ex.submit(lambda a, b: b + a, *big[:2]).result(60), big[1] + big[0])
+        self.assertEqual(list(self.ex.map(bytes.upper, big)), [b.upper() for b in big])
+
     def test_endless_input(self) -> None:
         taken = []
 

@@ -67,6 +67,12 @@ class Folds(unittest.TestCase):
             f.feed(r, "stdout", "x\n", 0.0)
         self.assertEqual([s for _, s, _ in f.take(0.0)], ["stdout", "error"])
 
+    def test_blocks_stay_together(self) -> None:
+        f = _fold.Folder(range(3))
+        for r in range(3):
+            f.block(r, "error", "Traceback\n  line %d" % (r == 1), 0.0)
+        self.assertEqual(text(f.take(0.0)), "[0,2] Traceback\n[0,2]   line 0\n[1] Traceback\n[1]   line 1\n")
+
     def test_nothing_is_lost_or_put_in_another_order(self) -> None:
         for seed in range(30):
             rng = random.Random(seed)

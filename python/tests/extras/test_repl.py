@@ -155,6 +155,37 @@ class Terminal(Live):
         self.leave()
         self.assertIn("x = 40 + 2", self.history)
 
+    def test_the_world(self) -> None:
+        try:
+            from tutti.mpi import _load
+        except ImportError as error:
+            self.skipTest(str(error))
+        del _load
+        self.start("-n", "3")
+        self.expect(r">>> ")
+        self.assertEqual(self.say("comm.allreduce(rank)"), "[0-2] 3\n>>> ")
+        self.assertEqual(self.say("import mpi; mpi.mpi_comm_rank(mpi.MPI_COMM_WORLD) == rank"), "[0-2] True\n>>> ")
+        self.assertEqual(self.say("part = comm.Split(rank // 2)"), ">>> ")
+        self.assertEqual(self.say("part.allreduce(1)"), "[0,1] 2\n[2] 1\n>>> ")
+        # A rank that fails does not hang the others, and all have a communicator again.
+        shown = self.say("1 / 0 if rank == 1 else comm.barrier()")
+        self.assertIn("[1] ZeroDivisionError", shown)
+        self.assertIn("[0] tutti.mpi._error.Error: mpi: Barrier on rank 0 of world: a rank has revoked", shown)
+        self.assertIn("tutti: comm is a new one\n", shown)
+        self.assertEqual(self.say("comm.allreduce(1)"), "[0-2] 3\n>>> ")
+        # Nor does one that dies.
+        self.say("import os")
+        shown = self.say("os._exit(3) if rank == 1 else comm.barrier()")
+        self.assertIn("tutti: [1] lost the variables", shown)
+        self.assertEqual(self.say("comm.allreduce(1), 'os' in globals()"), "[0,2] (3, True)\n[1] (3, False)\n>>> ")
+        # Nor does Ctrl-C.
+        os.write(self.fd, b"print('waits') or comm.recv()\n")
+        self.expect(r"\[0-2\] waits\n")
+        os.write(self.fd, b"\x03")
+        self.assertIn("KeyboardInterrupt", self.expect(r"\n>>> "))
+        self.assertEqual(self.say("comm.allreduce(1)"), "[0-2] 3\n>>> ")
+        self.leave()
+
     def test_interrupt(self) -> None:
         self.start("-n", "2")
         self.expect(r">>> ")

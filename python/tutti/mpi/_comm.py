@@ -61,7 +61,10 @@ class Comm(Objects, ext.Comm):
     def _begin(self, obj: Any, dest: int, tag: int, begin: Callable[..., Request]) -> Request:
         head, parts, apart = self._encode(obj)
         first = begin(head, dest, tag)
-        return ObjectSend([first] + [self.Isend(p, dest, apart) for p in parts or ()], (head, parts))
+        return ObjectSend(self, [first] + [self.Isend(p, dest, apart) for p in parts or ()], (head, parts))
+
+    def _send_meanwhile(self, obj: Any, dest: int, tag: int, sync: int) -> None:
+        (self.issend if sync else self.isend)(obj, dest, tag)._wait()
 
     def irecv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Request:
         """Begins to receive an object, of any length; buf is not used."""

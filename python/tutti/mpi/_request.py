@@ -283,7 +283,8 @@ class Pause:
 class ObjectSend(Request):
     """The sending of an object: its head, and its parts if they go apart."""
 
-    def __init__(self, requests: list[Any], keep: Any) -> None:
+    def __init__(self, comm: Any, requests: list[Any], keep: Any) -> None:
+        self._comm = comm
         self._all = requests
         self._keep = keep
 
@@ -295,6 +296,10 @@ class ObjectSend(Request):
         return all([r._done() for r in self._all])
 
     def _wait(self, status: Status | None = None) -> bool:
+        pause = Pause()
+        while self._comm._pending and not self._done():
+            progress(self._comm)  # two ranks may both have begun to receive, and now send
+            pause()
         for r in self._all:
             r._wait(status)
         self._keep = None

@@ -52,8 +52,7 @@ def Finalize() -> None:
     """Leaves the world. Every later call raises an Error of kind "closed"."""
     if Is_initialized() and not Is_finalized():
         ext.finalize()
-        COMM_WORLD.__init__()  # type: ignore[misc]  # its rank and size are not known any more
-        COMM_WORLD._handle = 1
+        COMM_WORLD._known_size = COMM_SELF._known_size = -1
 
 
 def Is_initialized() -> bool:
