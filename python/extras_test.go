@@ -28,7 +28,8 @@ func TestExtras(t *testing.T) {
 	for _, exe := range pythons(t) {
 		t.Run(exe, func(t *testing.T) {
 			cmd := exec.CommandContext(ctx, exe, "-m", "unittest", "discover", "-s", "tests/extras", "-t", "tests/extras")
-			cmd.Env = append(os.Environ(), "PYTHONPATH="+tree, "PYTHONDONTWRITEBYTECODE=1", "TUTTI_PYTHON="+tree, "TUTTI_BINARY="+binary)
+			cmd.Env = append(os.Environ(), "PYTHONPATH="+tree, "PYTHONDONTWRITEBYTECODE=1", "TUTTI_PYTHON="+tree, "TUTTI_BINARY="+binary,
+				"TUTTI_DIST="+filepath.Join(tree, "..", "dist")) // without it the world of the prompt is left out
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}

@@ -17,8 +17,8 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from . import _gateway, _pack
-from ._pack import PICKLE
 from ._gateway import DONE, UNREAD, Cell, Link, More
+from ._pack import PICKLE
 from .errors import CompositeError, RemoteError, TaskAborted, elements_of, failure_to_error, join, original_exception
 
 __all__ = ["AsyncHubResult", "AsyncMapResult", "AsyncResult", "ExecuteReply", "Metadata"]
@@ -137,6 +137,8 @@ def _read(cell: Cell) -> None:
             cell.error = _error(cell)
         else:
             cell.value = _value(cell)
+    except _BatchFailed as e:
+        cell.error = e.args[0]
     except Exception as e:
         error = RemoteError(type(e).__name__, "the result of %s cannot be read here: %s" % (cell.id, e), None, _info(cell))
         error.__cause__ = e
@@ -152,8 +154,10 @@ def _value(cell: Cell) -> Any:
         if value:
             about["execute_result"] = {"data": value["data"], "execution_count": value["n"]}
         return ExecuteReply(value, about)
-    if method == "world":
+    if method == "world" or (type(cell) is HubCell and cell.end[2] == _pack.CBOR):  # type: ignore[index]
         return [_pack.decode(v[0], v[1]) for v in value]
+    if type(cell) is HubCell and cell.about.items:
+        return _whole_batch(value, cell)
     return value
 
 
@@ -948,7 +952,7 @@ class AsyncMapResult(AsyncResult):
             if cell.error is not None:
                 out += [_Failed(cell.error)] * max(1, cell.about.items and cell.target or 1)
             elif cell.about.items:
-                out += _unbatched(cell)
+                out += _unbatched(cell.value, cell)
             else:
                 out.append(cell.value)
         return out
@@ -1009,10 +1013,23 @@ def _spread(value: Any) -> Iterator[Any]:
         return iter((value,))
 
 
-def _unbatched(cell: Cell) -> List[Any]:
+def _whole_batch(value: Any, cell: Cell) -> List[Any]:
+    """The values of a batch of which nobody here knows the map: their errors are raised."""
+    values = _unbatched(value, cell)
+    errors = [v.error for v in values if type(v) is _Failed]
+    if errors:
+        raise _BatchFailed(join(errors, "%d of %d calls of %s failed" % (len(errors), len(values), cell.about.label)))
+    return values
+
+
+class _BatchFailed(Exception):
+    """Carries the error of a batch."""
+
+
+def _unbatched(batch: Any, cell: Cell) -> List[Any]:
     """The values of a batch."""
     out: List[Any] = []
-    for ok, value in cell.value:
+    for ok, value in batch:
         if ok:
             out.append(value)
             continue

@@ -210,6 +210,16 @@ class Asking(ClientTest):
             self.assertIsInstance(got, tutti.AsyncHubResult)
             self.assertEqual(got.get(30), [2, 3])
             self.assertRaises(tutti.KernelError, other.get_result("%d.99" % rc._link.number).get, 30)
+        for view, more in ((self.dv, {}), (self.lbv, {"chunksize": 2})):
+            parts = view.map_async(add, range(4), **more)
+            self.assertEqual(sum(rc.get_result(parts.msg_ids).get(30), []), [1, 2, 3, 4])
+            bad = view.map_async(add, ["a", "b"], **more)
+            bad.wait()
+            with self.assertRaises(tutti.RemoteError):
+                rc.get_result(bad.msg_ids).get(30)
+        cell = self.rc[0].execute("6 * 7", silent=False)
+        cell.get()
+        self.assertEqual(rc.get_result(cell.msg_ids[0]).get(30).data["text/plain"], "42")
         gate = Gate(self)
         ar = self.lbv.apply_async(gate.wait_code(), 1)
         again = rc.get_result(ar.msg_ids[0])
