@@ -3,8 +3,8 @@
 
     peers.py PEER FIGURE [N]
 
-PEER is a row of PEERS; FIGURE is one of rate, trip, sleep, command, data, memory, startup; N is
-how many tasks, instead of the peer's own number. The program exits with 3 if the peer is not
+PEER is a row of PEERS; FIGURE is one of rate, submit, trip, sleep, command, data, broadcast, memory,
+future, import, startup; N is how many tasks, instead of the peer's own number. The program exits with 3 if the peer is not
 installed. Functions live in __main__, so they travel by value, as a notebook user's do. For
 startup, BENCH_T0 holds the time at which this process was started.
 """
@@ -151,6 +151,60 @@ class Dask(Executor):
         yield "push", push, drop
         yield "pull", lambda: self.client.gather(held["it"], direct=True), None
 
+    def broadcast(self, array):
+        held = {}
+
+        def send():
+            held["it"] = self.client.scatter(array, broadcast=True, hash=False, direct=True)
+
+        def drop():
+            held.clear()
+            time.sleep(0.2)
+
+        return send, drop
+
+
+class Tutti(Executor):
+    """tutti's Python client on a cluster of its own: the balanced view, and Executor for maps."""
+    module = "tutti"
+
+    def __init__(self):
+        import tutti
+        self.tutti = tutti
+        self.cluster = tutti.Cluster(n=WORKERS, log_level=40)
+        self.client = self.cluster.start_and_connect_sync()
+        self.view = self.client.load_balanced_view()
+
+    def submit(self, f, *args):
+        return self.view.apply_async(f, *args)
+
+    def many(self, f, n):
+        return tutti_map(self, f, n)
+
+    def gather(self, results):
+        return [r.result() if hasattr(r, "result") else r for r in results]
+
+    def one(self, f, *args):
+        return self.view.apply_sync(f, *args)
+
+    def stop(self):
+        self.client.close()
+        self.cluster.stop_cluster_sync()
+
+    def data(self, array):
+        engine = self.client[0]
+        yield "push", lambda: engine.push({"a": array}, block=True), None
+        yield "pull", lambda: engine.pull("a", block=True), None
+
+    def broadcast(self, array):
+        everybody = self.client[:]
+        return lambda: everybody.push({"b": array}, block=True), None
+
+
+def tutti_map(peer, f, n):
+    """All of f(0) ... f(n-1) by tutti's Executor, which batches short calls as joblib does."""
+    return list(peer.tutti.Executor(client=peer.client).map(f, range(n)))
+
 
 class Ipp(Executor):
     """IPython Parallel, its balanced view for tasks and its direct view for data."""
@@ -182,6 +236,10 @@ class Ipp(Executor):
         engine = self.client[0]
         yield "push", lambda: engine.push({"a": array}, block=True), None
         yield "pull", lambda: engine.pull("a", block=True), None
+
+    def broadcast(self, array):
+        everybody = self.client[:]
+        return lambda: everybody.push({"b": array}, block=True), None
 
 
 class Parsl(Executor):
@@ -228,6 +286,7 @@ PEERS = {
     "dask": (Dask, "distributed", 1_000),
     "ipp": (Ipp, "ipyparallel", 500),
     "parsl": (Parsl, "parsl", 1_000),
+    "tutti-python": (Tutti, "tutti", 100_000),
 }
 
 
@@ -245,6 +304,14 @@ def timed(f):
 
 def rate(who, peer, n):
     emit(who, "noop_rate", n / timed(lambda: peer.gather(peer.many(noop, n))), "1/s", n)
+
+
+def submit(who, peer, n):
+    """Each task submitted by a call of its own and given a future of its own."""
+    def all_of_them():
+        peer.gather([peer.submit(noop, i) for i in range(n)])
+
+    emit(who, "submit_rate", n / timed(all_of_them), "1/s", n)
 
 
 def trip(who, peer, n):
@@ -281,6 +348,40 @@ def data(who, peer, n):
         emit(who, way + "_warm", statistics.median(speeds[1:]), "GB/s", 5)
 
 
+def broadcast(who, peer, n):
+    """One array to all workers; what counts is the array's size times the workers."""
+    import numpy
+    array = numpy.random.default_rng(0).random(ARRAY_BYTES // 8)
+    send, before = peer.broadcast(array)
+    speeds = []
+    for _ in range(6):
+        if before:
+            before()
+        speeds.append(WORKERS * ARRAY_BYTES / 1e9 / timed(send))
+    emit(who, "broadcast_cold", speeds[0], "GB/s", 1)
+    emit(who, "broadcast_warm", statistics.median(speeds[1:]), "GB/s", 5)
+
+
+def future(who, peer, n):
+    """What the client's process keeps for each task that has been submitted and has not ended."""
+    import tracemalloc
+    from concurrent.futures import Future
+    n = min(n, 20_000)
+    waiting = [peer.submit(block, 60) for _ in range(WORKERS)]
+    time.sleep(1)
+    tracemalloc.start()
+    sizes = []
+    for make in (lambda i: Future(), lambda i: peer.submit(noop, i)):
+        before = tracemalloc.get_traced_memory()[0]
+        kept = [make(i) for i in range(n)]
+        time.sleep(2)  # what is on its way to the controller has left
+        sizes.append((tracemalloc.get_traced_memory()[0] - before) / n)
+        waiting.append(kept)
+    emit("bare future", "future_memory", sizes[0], "bytes", n)
+    emit(who, "future_memory", sizes[1], "bytes", n)
+    os._exit(0)
+
+
 def memory(who, peer, n):
     """What the processes of the controller grow by while n tasks wait behind two that block."""
     if not hasattr(peer, "controllers"):
@@ -313,12 +414,22 @@ def proportional(pids):
     return total
 
 
+def imported(who, module):
+    """How long a fresh interpreter takes to import a package, beyond its own start; the least of nine."""
+    import subprocess
+
+    def least(code):
+        return min(timed(lambda: subprocess.run([sys.executable, "-c", code], check=True)) for _ in range(9))
+
+    emit(who, "import_time", (least("import " + module) - least("pass")) * 1e3, "ms", 9)
+
+
 def tree(pid):
     import psutil
     return [pid] + [c.pid for c in psutil.Process(pid).children(recursive=True)]
 
 
-FIGURES = {"rate": rate, "trip": trip, "sleep": sleep, "command": commands, "data": data, "memory": memory}
+FIGURES = {"rate": rate, "submit": submit, "broadcast": broadcast, "future": future, "trip": trip, "sleep": sleep, "command": commands, "data": data, "memory": memory}
 
 
 def main():
@@ -327,6 +438,8 @@ def main():
     if importlib.util.find_spec(module) is None:
         sys.exit(3)
     n = int(sys.argv[3]) if len(sys.argv) > 3 else n
+    if figure == "import":
+        return imported(who, module)
     peer = make()
     if figure == "startup":
         peer.one(noop, 1)
