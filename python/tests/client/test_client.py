@@ -351,6 +351,7 @@ class Stopping(ClientTest):
             self.assertTrue(ar.ready())
             self.assertRaises(tutti.TaskAborted, ar.get)
         ar = self.rc[0].apply_async(wait)
+        ar.explain()  # the cluster knows it now
         with cluster().connect_client_sync() as other:
             other.abort(ar.msg_ids)
         self.assertRaises(tutti.TaskAborted, ar.get, 30)
