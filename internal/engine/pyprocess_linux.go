@@ -1,23 +1,18 @@
 package engine
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-hpc/tutti"
-	"github.com/tutti-hpc/tutti/internal/wire"
 )
 
 // pyProcess is a Python interpreter as its agent sees it. The interpreter has one thread of ours,
@@ -43,10 +38,7 @@ type pyProcess struct {
 
 	mu       sync.Mutex // guards what follows; taken last, and never held while anything waits
 	queue    pyQueue
-	funcs    map[[32]byte]*pyFunc
-	byCode   map[pyCodeKey]*pyFunc // a way round the hash
-	lastFn   uint32
-	calls    uint64
+	funcs    pyFuncs
 	out      []byte // frames that the socket did not take
 	writing  bool   // the minder is writing some that came before those
 	asks     []pyAsk
@@ -57,13 +49,6 @@ type pyProcess struct {
 	hung     bool
 	dead     bool // the shared memory is not mapped any more
 	argRoom  []tutti.Arg
-}
-
-// pyCodeKey is the identity of code in this process's memory.
-type pyCodeKey struct {
-	name string
-	code *byte
-	size int
 }
 
 // pyAsk is something for the minder to see to, in order.
@@ -77,7 +62,7 @@ func newPyProcess(rt *Python, s Spec, e *ends, sink func(Event)) (*pyProcess, er
 	p := &pyProcess{
 		child: newChild(e), rt: rt, spec: s, sink: sink, board: pyBoardOf(e.shared), ring: e.shared[pyRingAt:],
 		kick: make(chan struct{}, 1), over: make(chan struct{}), idle: make(chan struct{}),
-		funcs: map[[32]byte]*pyFunc{}, byCode: map[pyCodeKey]*pyFunc{},
+		funcs: newPyFuncs(),
 	}
 	p.credit.init(OutputWindow)
 	for i, f := range []*os.File{e.stdout, e.stderr} {
@@ -119,7 +104,11 @@ func (p *pyProcess) Send(runs []Run) {
 	p.mu.Lock()
 	for i := range runs {
 		r := &runs[i]
-		x := pyRun{Run: *r, fn: p.function(r.Func, r.Code)}
+		f, forgotten := p.funcs.find(r.Func, r.Code)
+		for _, number := range forgotten {
+			p.out = appendPyFrame(p.out, pyForget, 0, uint64(number), nil)
+		}
+		x := pyRun{Run: *r, fn: f}
 		var err error
 		x.form, x.data, err = pyArguments(r, p.argRoom, max(1, p.spec.Threads))
 		if err != nil {
@@ -137,51 +126,6 @@ func (p *pyProcess) Send(runs []Run) {
 func pyNonsense(err error) []byte {
 	text, _ := json.Marshal(map[string]string{"error": err.Error(), "kind": tutti.KindOf(err).String()})
 	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)
-}
-
-// function finds the number of a function; mu is held.
-func (p *pyProcess) function(name string, code []byte) *pyFunc {
-	key := pyCodeKey{name: name, code: unsafe.SliceData(code), size: len(code)}
-	f := p.byCode[key]
-	if f == nil {
-		h := sha256.New()
-		h.Write([]byte(name))
-		h.Write([]byte{0})
-		h.Write(code)
-		sum := [32]byte(h.Sum(nil))
-		if f = p.funcs[sum]; f == nil {
-			p.lastFn++
-			f = &pyFunc{number: p.lastFn, name: name, code: code, sum: sum}
-			p.funcs[sum] = f
-			p.forgetFunctions()
-		}
-		if len(p.byCode) > 2*pyFunctions {
-			clear(p.byCode)
-		}
-		p.byCode[key] = f
-	}
-	p.calls++
-	f.uses = p.calls
-	return f
-}
-
-// pyFunctions is how many functions an interpreter is made to remember.
-const pyFunctions = 1024
-
-// forgetFunctions lets go of those that were not called for the longest time; mu is held.
-func (p *pyProcess) forgetFunctions() {
-	if len(p.funcs) <= pyFunctions {
-		return
-	}
-	for sum, f := range p.funcs {
-		if f.calls == 0 && f.uses+pyFunctions/2 < p.calls {
-			delete(p.funcs, sum)
-			if f.told {
-				p.out = appendPyFrame(p.out, pyForget, 0, uint64(f.number), nil)
-			}
-		}
-	}
-	clear(p.byCode)
 }
 
 // give sends what the interpreter should have now; mu is held.
@@ -308,209 +252,6 @@ func (p *pyProcess) Stacks(ctx context.Context) (string, error) {
 		return "", tutti.Errorf("read stacks", tutti.KindOf(err), "engine %d does not answer: its process is stopped, or starved", p.spec.Engine)
 	}
 	return text, nil
-}
-
-// read takes in what the interpreter says until the stream ends, and says why it did.
-func (p *pyProcess) read() error {
-	b := make([]byte, keepBuffer)
-	have := 0
-	for {
-		n, err := p.conn.Read(b[have:])
-		have += n
-		at := 0
-		for have-at >= pyHead {
-			size := int(binary.LittleEndian.Uint32(b[at:]))
-			if size > maxFrame {
-				return tutti.Errorf("read frame", tutti.Corrupt, "a frame of %d bytes", size)
-			}
-			if have-at < pyHead+size {
-				break
-			}
-			if err := p.take(b[at:at+pyHead], b[at+pyHead:at+pyHead+size]); err != nil {
-				return err
-			}
-			at += pyHead + size
-		}
-		have = copy(b, b[at:have])
-		if have == len(b) {
-			b = append(b, make([]byte, len(b))...)
-		}
-		if err != nil {
-			if err == io.EOF && have > 0 {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
-		}
-	}
-}
-
-// take sees to one frame.
-func (p *pyProcess) take(head, body []byte) error {
-	number := binary.LittleEndian.Uint64(head[8:])
-	switch kind := binary.LittleEndian.Uint16(head[4:]); kind {
-	case pyResults:
-		return p.collectResults(nil, p.board.head.Load)
-	case pyLarge:
-		return p.collectResults(bytes.Clone(body), p.board.head.Load)
-	case pyReady:
-		p.speak.Lock()
-		p.sink(Ready{Pid: p.pid})
-		p.handOver()
-		p.speak.Unlock()
-		p.mu.Lock()
-		p.ready = true
-		p.give()
-		p.mu.Unlock()
-		return nil
-	case pyDisplay:
-		return p.show(number, bytes.Clone(body))
-	case pySetup:
-		p.rt.remember(p.spec.Engine, body)
-		return nil
-	default:
-		return tutti.Errorf("read message", tutti.Corrupt, "unknown kind %d", kind)
-	}
-}
-
-// collectResults empties the ring as far as filled says, then takes in large, a record that came by
-// the socket, and tells the ends of runs. What a run has printed was told before: the interpreter
-// goes on only when its pipes are empty.
-func (p *pyProcess) collectResults(large []byte, filled func() uint64) error {
-	p.speak.Lock()
-	defer p.speak.Unlock()
-	list, err := p.emptyRing(filled())
-	if err == nil && large != nil {
-		var r pyRecord
-		if r, _, err = readPyRecord(large); err == nil {
-			list, err = p.endOf(list, &r)
-		}
-	}
-	for i := range list {
-		p.endStreams(list[i].Run)
-	}
-	if len(list) > 0 {
-		p.sink(Results{list})
-	}
-	p.mu.Lock()
-	p.give()
-	p.mu.Unlock()
-	return err
-}
-
-// emptyRing takes records out of the ring up to head; speak is held.
-func (p *pyProcess) emptyRing(head uint64) (list []wire.Result, err error) {
-	tail := p.board.tail.Load()
-	if head-tail > pyRingSize {
-		return nil, tutti.Errorf("read result", tutti.Corrupt, "%d bytes in the ring", head-tail)
-	}
-	for tail != head {
-		at := int(tail % pyRingSize)
-		if pyRingSize-at < pyRecordHead { // no room for a record, nor for saying so
-			tail += uint64(pyRingSize - at)
-			continue
-		}
-		most := min(int(head-tail), pyRingSize-at)
-		r, n, err := readPyRecord(p.ring[at : at+most])
-		if err != nil {
-			return list, err
-		}
-		if r.form == pySkip {
-			n = pyRingSize - at
-		} else if list, err = p.endOf(list, &r); err != nil {
-			return list, err
-		}
-		if tail += uint64(n); int64(head-tail) < 0 {
-			return list, tutti.Errorf("read result", tutti.Corrupt, "a record beyond the ring's end")
-		}
-	}
-	p.board.tail.Store(tail)
-	return list, nil
-}
-
-// endOf makes the end of a run of a record. One that nobody waits for is not ours.
-func (p *pyProcess) endOf(list []wire.Result, r *pyRecord) ([]wire.Result, error) {
-	p.mu.Lock()
-	first := p.queue.first()
-	mine := first != nil && first.turn == r.turn
-	if r.ending == pyDropped {
-		if mine { // it had looked as if it had begun
-			p.queue.dropped()
-		}
-		p.mu.Unlock()
-		return list, nil
-	}
-	if !mine {
-		p.mu.Unlock()
-		return list, tutti.Errorf("read result", tutti.Corrupt, "of turn %d, which is nobody's", r.turn)
-	}
-	run := p.queue.shift()
-	run.fn.calls--
-	run.fn.learn(time.Duration(r.took))
-	p.mu.Unlock()
-	res := wire.Result{Run: run.ID, Ending: r.ending, Engine: p.spec.Engine, Started: r.started, Took: r.took}
-	var err error
-	if r.ending == Succeeded {
-		res.Value, err = r.value(r.body)
-		return append(list, res), err
-	}
-	fail, value, err := r.failure("call " + run.fn.name)
-	if err != nil {
-		return list, err
-	}
-	if run.asked {
-		res.Ending = WasCanceled
-		stack := fail.Stack
-		fail = stopped(run.timeout)
-		fail.Stack = stack
-	}
-	res.Value = value
-	res.Fail = p.pack(fail, &run)
-	return append(list, res), nil
-}
-
-// pack says where an error happened.
-func (p *pyProcess) pack(e *tutti.Error, r *pyRun) *wire.Failure {
-	e.Task, e.Engine, e.Host = r.ID.Task, p.spec.Engine, p.spec.Host
-	if r.World != nil {
-		e.Rank = r.World.Rank
-	}
-	return pack(e)
-}
-
-// show passes on something to look at, when what was printed before was dealt with.
-func (p *pyProcess) show(turn uint64, b []byte) error {
-	bad := tutti.Errorf("read display", tutti.Corrupt, "%d bytes", len(b))
-	if len(b) < 2 {
-		return bad
-	}
-	n := int(binary.LittleEndian.Uint16(b))
-	if len(b) < 3+n {
-		return bad
-	}
-	d := wire.Display{Engine: p.spec.Engine, MIME: string(b[2 : 2+n]), Run: p.runOf(turn)}
-	v := pyRecord{form: b[2+n], codec: tutti.RawUint8}
-	value, err := v.value(b[3+n:])
-	if err != nil {
-		return err
-	}
-	d.Value = value
-	if p.credit.wait() {
-		p.credit.use(len(value.Data))
-	}
-	p.speak.Lock()
-	defer p.speak.Unlock()
-	p.sink(Display{d})
-	return nil
-}
-
-// runOf names the run that has a turn, zero if it has ended.
-func (p *pyProcess) runOf(turn uint64) tutti.RunID {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if r := p.queue.turn(turn); r != nil {
-		return r.ID
-	}
-	return tutti.RunID{}
 }
 
 // carry is the process's life as its agent sees it: what it says, then how it ended.

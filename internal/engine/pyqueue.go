@@ -16,6 +16,7 @@ type pyQueue struct {
 	bytes   int     // of arguments inside
 	load    time.Duration
 	long    uint64 // the turn that lasts: nothing is put behind it
+	doubt   uint64 // the turn that may turn out not to have begun
 	last    uint64 // the last turn
 	ended   uint64 // the serial number of the last run that ended
 }
@@ -34,18 +35,6 @@ type pyRun struct {
 	asked, timeout bool // it was asked to stop
 }
 
-// pyFunc is a function as the interpreter knows it.
-type pyFunc struct {
-	number uint32
-	name   string
-	code   []byte
-	sum    [32]byte
-	told   bool          // the interpreter has it
-	took   time.Duration // what a call of it takes, 0 if not known
-	uses   uint64        // when it was last called, in calls
-	calls  int           // on their way
-}
-
 const (
 	// pyMoment is how long what was given to an interpreter ahead of time should last.
 	pyMoment = time.Millisecond
@@ -53,16 +42,6 @@ const (
 	pyMost      = 512
 	pyMostBytes = 256 << 10
 )
-
-// learn takes in how long a call took: at once if it was longer than thought, slowly if shorter.
-func (f *pyFunc) learn(took time.Duration) {
-	took = max(took, 1)
-	if took > f.took {
-		f.took = took
-	} else {
-		f.took -= (f.took - took) / 8
-	}
-}
 
 // give moves the runs to inside that should be sent now, and returns them.
 func (q *pyQueue) give() []pyRun {
@@ -94,7 +73,7 @@ func (q *pyQueue) room(r *pyRun) bool {
 	if len(q.inside) == 0 {
 		return true
 	}
-	return q.long == 0 && r.fn.took > 0 && q.load+r.fn.took <= pyMoment && len(q.inside) < pyMost && q.bytes < pyMostBytes
+	return q.long == 0 && q.doubt == 0 && r.fn.took > 0 && q.load+r.fn.took <= pyMoment && len(q.inside) < pyMost && q.bytes < pyMostBytes
 }
 
 // first is the run that is next to end, nil if none is inside.
@@ -140,9 +119,13 @@ func (q *pyQueue) drop(r *pyRun) {
 	if q.long == r.turn {
 		q.long = 0
 	}
+	if q.doubt == r.turn {
+		q.doubt = 0
+	}
 }
 
-// recall moves those inside that come after a turn back to the front of those that wait.
+// recall moves those inside that come after a turn back to the front of those that wait. The run of that
+// turn is in doubt now: until its end is known nothing is given behind it, so that runs keep their order.
 func (q *pyQueue) recall(turn uint64) {
 	keep := len(q.inside)
 	for keep > 0 && q.inside[keep-1].turn > turn {
@@ -155,6 +138,9 @@ func (q *pyQueue) recall(turn uint64) {
 		q.drop(&back[i])
 	}
 	q.waiting = append(back, q.waiting...)
+	if keep > 0 {
+		q.doubt = q.inside[keep-1].turn
+	}
 }
 
 // remove takes those of ids that wait out, in the order of the queue.

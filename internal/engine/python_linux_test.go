@@ -785,3 +785,30 @@ func TestPythonWalk(t *testing.T) {
 		t.Logf("seed %d: %d done, %d given back", seed, done, len(gone))
 	}
 }
+
+// An interpreter is made to forget functions that were not called for long, and none that waits.
+func TestPythonFunctionsForgotten(t *testing.T) {
+	funcs := newPyFuncs()
+	known := map[uint32]bool{}
+	held, _ := funcs.find("held", []byte("code"))
+	held.told, held.calls = true, 1
+	for i := range 10 * pyFunctions {
+		f, forgotten := funcs.find("py.apply", fmt.Appendf(nil, "code %d", i))
+		if again, _ := funcs.find("py.apply", fmt.Appendf(nil, "code %d", i)); again != f {
+			t.Fatal("one function has two numbers")
+		}
+		f.told, known[f.number] = true, true
+		for _, n := range forgotten {
+			if !known[n] {
+				t.Fatalf("function %d is forgotten, and was not known", n)
+			}
+			delete(known, n)
+		}
+	}
+	if len(known) > 2*pyFunctions {
+		t.Errorf("%d functions are remembered", len(known))
+	}
+	if f, _ := funcs.find("held", []byte("code")); f != held {
+		t.Error("a function was forgotten while a call of it waited")
+	}
+}
