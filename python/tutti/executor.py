@@ -12,6 +12,7 @@ itself; and the same program runs on many machines.
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 from concurrent.futures import BrokenExecutor
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
@@ -28,7 +29,8 @@ class Executor(concurrent.futures.Executor):
     """Runs calls on the engines of a cluster.
 
     `max_workers` is the number of engines: of a cluster of its own (default: one for each core), or the most that are
-    used of `client`, `view` or `cluster` (a `Cluster` that runs). `initializer(*initargs)` runs on each engine first.
+    used of `client`, `view` or `cluster` (a `Cluster`, or the name of one that `tutti start` started; by default that of
+    $TUTTI_CLUSTER, if it is set). `initializer(*initargs)` runs on each engine first.
     `retries` is how often a call is tried again when its engine dies under it (default: five times, as any task).
 
     `submit` gives an AsyncResult, which is a `concurrent.futures.Future`. Futures and `map` raise what the function
@@ -65,8 +67,9 @@ class Executor(concurrent.futures.Executor):
             self._targets = _targets(view, self._client)
         else:
             self._start(cluster, max_workers, python)
-        if self._targets is None and max_workers is not None and self._cluster is None:
-            self._targets = self._link.engines[:max_workers]
+        if max_workers is not None and self._cluster is None:
+            ids = self._targets or self._link.ask("wait_engines", 60.0, n=1)[0]["ids"]
+            self._targets = ids[:max_workers] if len(ids) > max_workers else self._targets
         self._text: Dict[str, Any] = {"engines": self._targets} if self._targets is not None else {}
         self._once: Dict[str, Any] = dict(self._text, func="py.apply")
         if retries is not None:
@@ -80,14 +83,17 @@ class Executor(concurrent.futures.Executor):
                 raise
 
     def _start(self, cluster: Any, n: Optional[int], python: Optional[str]) -> None:
-        """Connect to a cluster that was started in this process, or start one."""
+        """Connect to a cluster that runs, or start one."""
+        if cluster is None:
+            cluster = os.environ.get("TUTTI_CLUSTER") or None
         if cluster is None:
             from .cluster import Cluster
 
             self._cluster = cluster = Cluster(n=n, python=python)
             cluster._launch(n)
         try:
-            self._link = _gateway.Link(cluster.controller.socket, "executor")
+            socket = _gateway.join_cluster(cluster) if isinstance(cluster, str) else cluster.controller.socket
+            self._link = _gateway.Link(socket, "executor")
         except BaseException:
             if self._cluster is not None:
                 self._cluster._stop_cluster()
