@@ -70,8 +70,8 @@ class Executor(concurrent.futures.Executor):
         if max_workers is not None and self._cluster is None:
             ids = self._targets or self._link.ask("wait_engines", 60.0, n=1)[0]["ids"]
             self._targets = ids[:max_workers] if len(ids) > max_workers else self._targets
-        self._text: Dict[str, Any] = {"engines": self._targets} if self._targets is not None else {}
-        self._once: Dict[str, Any] = dict(self._text, func="py.apply")
+        self._loads = dict.fromkeys(self._targets, 0) if self._targets else None  # calls under way on each of them
+        self._once: Dict[str, Any] = {"func": "py.apply"}
         if retries is not None:
             self._once["retries_lost"] = retries if retries > 0 else -1
         if initializer is not None:
@@ -154,8 +154,10 @@ class Executor(concurrent.futures.Executor):
         if self._over or self._link.lost is not None:
             self._check()
         code = _pickle.dumps_function(fn)
-        no = self._link.work(("executor", self, code), lambda: self._describe(fn, code))
         future, cell = self._future(_name(fn))
+        if self._loads is not None:
+            self._choose(future, cell)
+        no = self._link.work(("executor", self, cell.target, code), lambda: self._describe(fn, code, cell.target))
         try:
             payload = value_payload((args, kwargs))
             if type(payload) is bytes:
@@ -166,8 +168,22 @@ class Executor(concurrent.futures.Executor):
             raise BrokenExecutor(str(error)) from None
         return future
 
-    def _describe(self, fn: Any, code: bytes) -> Tuple[Dict[str, Any], bytes]:
-        return dict(self._once, label=_name(fn)), _batches.packed(code)
+    def _describe(self, fn: Any, code: bytes, target: Optional[int]) -> Tuple[Dict[str, Any], bytes]:
+        return dict(self._once, label=_name(fn), target=target), _batches.packed(code)
+
+    def _choose(self, future: AsyncResult, cell: _gateway.Cell) -> None:
+        """Where only some engines are meant: the one of them with the fewest calls."""
+        loads = self._loads
+        assert loads is not None
+        with self._lock:
+            engine = cell.target = min(loads, key=loads.__getitem__)
+            loads[engine] += 1
+
+        def ended(_: Any) -> None:
+            with self._lock:
+                loads[engine] -= 1
+
+        future.add_done_callback(ended)
 
     def map(
         self,
@@ -196,7 +212,7 @@ class Executor(concurrent.futures.Executor):
         try:
             mapping = _batches.Mapping(
                 self._link,
-                dict(self._text, label=_name(fn)),
+                {"label": _name(fn)},
                 code,
                 zip(*iterables),
                 self._workers,
@@ -204,6 +220,7 @@ class Executor(concurrent.futures.Executor):
                 timeout,
                 buffersize,
                 self._mappings.discard,
+                self._targets,
             )
         except EngineError as error:
             raise BrokenExecutor(str(error)) from None
