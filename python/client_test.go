@@ -24,7 +24,7 @@ func TestClient(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, exe := range interpreters(t) {
+	for _, exe := range pythons(t) {
 		t.Run(exe, func(t *testing.T) {
 			state := t.TempDir()
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

@@ -25,7 +25,7 @@ func TestExtras(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "../cmd/tutti").CombinedOutput(); err != nil {
 		t.Fatalf("build tutti: %v\n%s", err, out)
 	}
-	for _, exe := range interpreters(t) {
+	for _, exe := range pythons(t) {
 		t.Run(exe, func(t *testing.T) {
 			cmd := exec.CommandContext(ctx, exe, "-m", "unittest", "discover", "-s", "tests/extras", "-t", "tests/extras")
 			cmd.Env = append(os.Environ(), "PYTHONPATH="+tree, "PYTHONDONTWRITEBYTECODE=1", "TUTTI_PYTHON="+tree, "TUTTI_BINARY="+binary,
@@ -37,8 +37,8 @@ func TestExtras(t *testing.T) {
 	}
 }
 
-// interpreters gives the Pythons to test with; the test is skipped where there is none.
-func interpreters(t *testing.T) []string {
+// pythons gives the Pythons to test with; the test is skipped where there is none.
+func pythons(t *testing.T) []string {
 	t.Helper()
 	var found []string
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
