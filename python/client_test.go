@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -37,4 +38,19 @@ func TestClient(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pythons are the first python3 of PATH and the system's, where they are two.
+func pythons(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		if exe, err := exec.LookPath(name); err == nil && !slices.Contains(found, exe) {
+			found = append(found, exe)
+		}
+	}
+	if len(found) == 0 {
+		t.Skip("no python3 is installed")
+	}
+	return found
 }

@@ -137,8 +137,6 @@ def _read(cell: Cell) -> None:
             cell.error = _error(cell)
         else:
             cell.value = _value(cell)
-    except _BatchFailed as e:
-        cell.error = e.args[0]
     except Exception as e:
         error = RemoteError(type(e).__name__, "the result of %s cannot be read here: %s" % (cell.id, e), None, _info(cell))
         error.__cause__ = e
@@ -156,8 +154,6 @@ def _value(cell: Cell) -> Any:
         return ExecuteReply(value, about)
     if method == "world" or (type(cell) is HubCell and cell.end[2] == _pack.CBOR):  # type: ignore[index]
         return [_pack.decode(v[0], v[1]) for v in value]
-    if type(cell) is HubCell and cell.about.items:
-        return _whole_batch(value, cell)
     return value
 
 
@@ -550,14 +546,12 @@ class AsyncResult(Future):  # type: ignore[type-arg]
             cells = self._cells  # type: ignore[assignment]
         keep = self._return_exceptions if return_exceptions is None else return_exceptions
         if self._single:
-            cell = cells[0]
-            if cell.value is UNREAD:
-                _read(cell)
-            if cell.error is not None:
-                if keep:
-                    return cell.error
-                raise self._raised(cell.error)
-            return cell.value
+            value = _content(cells[0])
+            if type(value) is not _Failed:
+                return value
+            if keep:
+                return value.error
+            raise self._raised(value.error)
         return self._gathered(cells, keep)
 
     def _gathered(self, cells: Sequence[Cell], keep: bool) -> Any:
@@ -576,12 +570,7 @@ class AsyncResult(Future):  # type: ignore[type-arg]
 
     def _values(self, cells: Sequence[Cell]) -> List[Any]:
         """The values of cells that have ended; _Failed for those that failed."""
-        out = []
-        for cell in cells:
-            if cell.value is UNREAD:
-                _read(cell)
-            out.append(cell.value if cell.error is None else _Failed(cell.error))
-        return out
+        return [_content(cell) for cell in cells]
 
     def _joined(self, values: List[Any], cells: Sequence[Cell]) -> Any:
         """What the values of all cells make together."""
@@ -589,8 +578,8 @@ class AsyncResult(Future):  # type: ignore[type-arg]
 
     def _failure(self) -> Optional[BaseException]:
         if self._single:
-            _read(self._cells[0])
-            return self._cells[0].error
+            value = _content(self._cells[0])
+            return value.error if type(value) is _Failed else None
         errors = [v.error for v in self._values(self._cells) if type(v) is _Failed]
         if not errors:
             return None
@@ -1013,17 +1002,17 @@ def _spread(value: Any) -> Iterator[Any]:
         return iter((value,))
 
 
-def _whole_batch(value: Any, cell: Cell) -> List[Any]:
-    """The values of a batch of which nobody here knows the map: their errors are raised."""
-    values = _unbatched(value, cell)
+def _content(cell: Cell) -> Any:
+    """The value of a cell that has ended, or a _Failed. Of a batch the list of its values, or one error for all of its errors."""
+    if cell.value is UNREAD:
+        _read(cell)
+    if cell.error is not None:
+        return _Failed(cell.error)
+    if not cell.about.items:
+        return cell.value
+    values = _unbatched(cell.value, cell)
     errors = [v.error for v in values if type(v) is _Failed]
-    if errors:
-        raise _BatchFailed(join(errors, "%d of %d calls of %s failed" % (len(errors), len(values), cell.about.label)))
-    return values
-
-
-class _BatchFailed(Exception):
-    """Carries the error of a batch."""
+    return _Failed(join(errors, "%d of %d calls of %s failed" % (len(errors), len(values), cell.about.label))) if errors else values
 
 
 def _unbatched(batch: Any, cell: Cell) -> List[Any]:

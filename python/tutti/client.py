@@ -682,6 +682,7 @@ class Client:
     def _each_engine(self, verb: str, targets: Any, block: Optional[bool], what: str, **question: Any) -> "Future[None]":
         link = self._live()
         ids = self._targets(targets)
+        before = self._lives() if verb == "restart_engine" else {}
         answers = [(id, link.ask_later(verb, engine=id, **question)) for id in ids]
 
         def wait() -> None:
@@ -689,6 +690,8 @@ class Client:
                 if not link.wait(a, 60.0):
                     raise TimeoutError("%s engine %d: no answer after 60 s" % (what, id))
                 link.answer(a)
+            if before:
+                self._wait_lives({id: before.get(id, 0) for id in ids})
 
         if self.block if block is None else block:
             done: "Future[None]" = Future()
@@ -696,6 +699,23 @@ class Client:
             done.set_result(None)
             return done
         return _in_thread(wait)
+
+    def _lives(self) -> Dict[int, int]:
+        """How often each engine that is there has been started."""
+        return {row["id"]: row["life"] for row in self._ask("engines")["engines"]}
+
+    def _wait_lives(self, before: Dict[int, int]) -> None:
+        """Wait until engines are there in a further life."""
+        over = time.monotonic() + 60
+        while True:
+            now = self._lives()
+            missing = [id for id, life in before.items() if now.get(id, 0) <= life or id not in self._link.engines]
+            if not missing:
+                return
+            if time.monotonic() > over:
+                raise TimeoutError("engines %s did not come back within 60 s" % ", ".join(map(str, missing)))
+            with self._changed:
+                self._changed.wait(0.02)
 
     def send_signal(self, sig: Union[int, str], targets: Any = None, block: Optional[bool] = None) -> "Future[None]":
         """Send engines a signal, by number or name ("SIGINT" interrupts what they run). A Future."""
@@ -718,11 +738,11 @@ class Client:
         return self._each_engine("stop_engine", engine, block, "stop")
 
     def restart_engine(self, engine: int, block: Optional[bool] = True) -> "Future[None]":
-        """Start one engine anew: it keeps its number and loses its variables; what it runs is lost."""
+        """Start one engine anew: it keeps its number and loses its variables; what it runs is lost. `block` waits until it is back."""
         return self._each_engine("restart_engine", engine, block, "restart")
 
     def shutdown(self, targets: Any = "all", restart: bool = False, hub: bool = False, block: Optional[bool] = None) -> None:
-        """Stop engines, or start them anew (`restart`), or end the whole cluster (`hub`)."""
+        """Stop engines, or start them anew (`restart`; `block` waits until they are back), or end the whole cluster (`hub`)."""
         if hub:
             try:
                 self._ask("stop_cluster", 30.0)

@@ -213,6 +213,9 @@ class Asking(ClientTest):
         for view, more in ((self.dv, {}), (self.lbv, {"chunksize": 2})):
             parts = view.map_async(add, range(4), **more)
             self.assertEqual(sum(rc.get_result(parts.msg_ids).get(30), []), [1, 2, 3, 4])
+            parts.wait()
+            self.assertEqual(sum(rc.get_result(parts.msg_ids).get(30), []), [1, 2, 3, 4])
+            self.assertEqual(sum((p.get(30) for p in parts.split()), []), [1, 2, 3, 4])
             bad = view.map_async(add, ["a", "b"], **more)
             bad.wait()
             with self.assertRaises(tutti.RemoteError):
