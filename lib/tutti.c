@@ -368,6 +368,10 @@ PUBLIC int tutti_mpi_recv_alloc(tutti_alloc alloc, void *context, int from, int 
 }
 PUBLIC int tutti_mpi_sendrecv(const void *out, int64_t out_count, tutti_type out_type, int to, int out_tag, void *in,
                               int64_t in_count, tutti_type in_type, int from, int in_tag, tutti_comm comm, tutti_status *status) {
+    if (__builtin_expect(forked, 0)) return after_fork("Sendrecv");
+    /* A short message is on its way at once, and then it is a receive. */
+    if (fast_send(out, out_count, out_type, to, out_tag, comm) == TUTTI_SUCCESS)
+        return tutti_mpi_recv(in, in_count, in_type, from, in_tag, comm, status);
     return GO("Sendrecv", tuttigo_sendrecv((void *)out, out_count, out_type, to, out_tag, in, in_count, in_type, from, in_tag,
                                            comm, status));
 }
@@ -475,9 +479,8 @@ PUBLIC int tutti_mpi_request_status(tutti_request request, int *flag, tutti_stat
 
 /* --- Collective operations ------------------------------------------------------------------- */
 
-/* The kinds in the order of package mpi; V is added for a v form, also on ranks that give no counts. */
-enum { V = 64 };
-enum { BARRIER, BCAST, REDUCE, ALLREDUCE, GATHER, SCATTER, ALLGATHER, ALLTOALL, SCAN, EXSCAN, REDUCE_SCATTER };
+/* The kinds in the order of package mpi. */
+enum { V = 64, /* a v form */ BARRIER = 0, BCAST, REDUCE, ALLREDUCE, GATHER, SCATTER, ALLGATHER, ALLTOALL, SCAN, EXSCAN, REDUCE_SCATTER };
 
 typedef int64_t const *counts_t;
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from typing import Any, Sequence
 
 from ._error import Error
 from ._load import ext
 from ._types import ANY_SOURCE, ANY_TAG, BOTTOM, DATATYPES, IN_PLACE, PROC_NULL, UNDEFINED, Datatype
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any, Sequence
 
 BYTE = DATATYPES["BYTE"]
 
@@ -351,7 +353,7 @@ class ObjectRecv(Request):
                 raise
 
     def _wait(self, status: Status | None = None) -> bool:
-        pending: deque[ObjectRecv] = self._comm._pending
+        pending: list[ObjectRecv] = self._comm._pending
         pause = Pause()
         while not self._done():
             if pending and pending[0] is self and len(pending) == 1:
