@@ -35,6 +35,7 @@ var floorPlan = map[string]string{
 	"mpi/internal/shmdev":    "tutti internal/shm mpi/internal/device",
 	"mpi/internal/libmpi":    "tutti internal/shm mpi/internal/device",
 	"internal/launch":        "tutti internal/shm",
+	"internal/dist":          "tutti",
 	// floor 2
 	"internal/wire/nats":    "internal/wire",
 	"internal/blob":         "tutti internal/wire internal/shm",

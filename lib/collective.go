@@ -21,6 +21,7 @@ type collective struct {
 	count                          C.int64_t
 	t                              C.int32_t
 	root                           int
+	vector                         bool
 	scounts, sdispls, rcounts, rds *C.int64_t
 }
 
@@ -49,7 +50,7 @@ func extent(counts, displs []int) (n C.int64_t) {
 
 // raw makes a call of package mpi of it. Buffers that this rank's part does not need may be NULL.
 func (q *collective) raw(op C.int32_t) (call mpi.RawCall, code C.int) {
-	call = mpi.RawCall{Kind: q.kind, Type: typeOf(q.t), Root: q.root}
+	call = mpi.RawCall{Kind: q.kind, Type: typeOf(q.t), Root: q.root, Vector: q.vector}
 	switch q.kind {
 	case mpi.CollBarrier:
 		return call, 0
@@ -204,18 +205,23 @@ func (q *collective) exchange(call *mpi.RawCall, n C.int64_t) (code C.int) {
 // names of operations in errors, by kind.
 var names = []string{"Barrier", "Bcast", "Reduce", "Allreduce", "Gather", "Scatter", "Allgather", "Alltoall", "Scan", "Exscan", "ReduceScatter"}
 
+// vectorForm marks the kind of a v form.
+const vectorForm = 64
+
 // tuttigo_collective carries out a collective call, or begins one where out is not nil. counts of
 // the v forms are NULL in the others.
 //
 //export tuttigo_collective
 func tuttigo_collective(kind C.int, send, recv unsafe.Pointer, count C.int64_t, t, op C.int32_t, root C.int,
 	scounts, sdispls, rcounts, rdispls *C.int64_t, h C.int32_t, out *C.int32_t) C.int {
+	vector := kind&vectorForm != 0
+	kind &^= vectorForm
 	name := names[kind]
 	c, bad := lookup(h, name)
 	if c == nil {
 		return bad
 	}
-	q := collective{c, name, mpi.Collective(kind), send, recv, count, t, int(root), scounts, sdispls, rcounts, rdispls}
+	q := collective{c, name, mpi.Collective(kind), send, recv, count, t, int(root), vector, scounts, sdispls, rcounts, rdispls}
 	call, bad := q.raw(op)
 	switch {
 	case bad == C.TUTTI_ERR_OP:

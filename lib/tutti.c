@@ -368,6 +368,10 @@ PUBLIC int tutti_mpi_recv_alloc(tutti_alloc alloc, void *context, int from, int 
 }
 PUBLIC int tutti_mpi_sendrecv(const void *out, int64_t out_count, tutti_type out_type, int to, int out_tag, void *in,
                               int64_t in_count, tutti_type in_type, int from, int in_tag, tutti_comm comm, tutti_status *status) {
+    if (__builtin_expect(forked, 0)) return after_fork("Sendrecv");
+    /* A short message is on its way at once, and then it is a receive. */
+    if (fast_send(out, out_count, out_type, to, out_tag, comm) == TUTTI_SUCCESS)
+        return tutti_mpi_recv(in, in_count, in_type, from, in_tag, comm, status);
     return GO("Sendrecv", tuttigo_sendrecv((void *)out, out_count, out_type, to, out_tag, in, in_count, in_type, from, in_tag,
                                            comm, status));
 }
@@ -476,7 +480,7 @@ PUBLIC int tutti_mpi_request_status(tutti_request request, int *flag, tutti_stat
 /* --- Collective operations ------------------------------------------------------------------- */
 
 /* The kinds in the order of package mpi. */
-enum { BARRIER, BCAST, REDUCE, ALLREDUCE, GATHER, SCATTER, ALLGATHER, ALLTOALL, SCAN, EXSCAN, REDUCE_SCATTER };
+enum { V = 64, /* a v form */ BARRIER = 0, BCAST, REDUCE, ALLREDUCE, GATHER, SCATTER, ALLGATHER, ALLTOALL, SCAN, EXSCAN, REDUCE_SCATTER };
 
 typedef int64_t const *counts_t;
 
@@ -521,23 +525,23 @@ BOTH(gather, ARGS(const void *send, void *recv, int64_t count, tutti_type type, 
      root, NONE)
 BOTH(gatherv,
      ARGS(const void *send, int64_t count, void *recv, const int64_t *counts, const int64_t *displs, tutti_type type, int root),
-     GATHER, send, recv, count, type, 0, root, NULL, NULL, counts, displs)
+     GATHER | V, send, recv, count, type, 0, root, NULL, NULL, counts, displs)
 BOTH(scatter, ARGS(const void *send, void *recv, int64_t count, tutti_type type, int root), SCATTER, send, recv, count, type, 0,
      root, NONE)
 BOTH(scatterv,
      ARGS(const void *send, const int64_t *counts, const int64_t *displs, void *recv, int64_t count, tutti_type type, int root),
-     SCATTER, send, recv, count, type, 0, root, counts, displs, NULL, NULL)
+     SCATTER | V, send, recv, count, type, 0, root, counts, displs, NULL, NULL)
 BOTH(allgather, ARGS(const void *send, void *recv, int64_t count, tutti_type type), ALLGATHER, send, recv, count, type, 0, 0,
      NONE)
 BOTH(allgatherv,
      ARGS(const void *send, int64_t count, void *recv, const int64_t *counts, const int64_t *displs, tutti_type type),
-     ALLGATHER, send, recv, count, type, 0, 0, NULL, NULL, counts, displs)
+     ALLGATHER | V, send, recv, count, type, 0, 0, NULL, NULL, counts, displs)
 BOTH(alltoall, ARGS(const void *send, void *recv, int64_t count, tutti_type type), ALLTOALL, send, recv, count, type, 0, 0,
      NONE)
 BOTH(alltoallv,
      ARGS(const void *send, const int64_t *send_counts, const int64_t *send_displs, void *recv, const int64_t *recv_counts,
           const int64_t *recv_displs, tutti_type type),
-     ALLTOALL, send, recv, 0, type, 0, 0, send_counts, send_displs, recv_counts, recv_displs)
+     ALLTOALL | V, send, recv, 0, type, 0, 0, send_counts, send_displs, recv_counts, recv_displs)
 
 /* --- Types, reductions, memory in common ------------------------------------------------------ */
 

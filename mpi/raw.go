@@ -71,6 +71,7 @@ type RawCall struct {
 	Type                                           Datatype
 	Op                                             Op
 	Root                                           int
+	Vector                                         bool // a v form, on ranks too that need no counts
 	Send, Recv                                     []byte
 	SendCounts, SendDispls, RecvCounts, RecvDispls []int
 }
@@ -145,7 +146,7 @@ func (r Raw) Start(q RawCall) (*Request, error) { return r.start(r.call(q)) }
 // call checks what can be checked on one rank.
 func (r Raw) call(q RawCall) (device.Call, error) {
 	c, t := r.Comm, device.Type(q.Type)
-	call := device.Call{Kind: device.Kind(q.Kind), Type: t, Root: -1, Send: q.Send, Recv: q.Recv}
+	call := device.Call{Kind: device.Kind(q.Kind), Type: t, Root: -1, Vector: q.Vector, Send: q.Send, Recv: q.Recv}
 	if q.Kind > CollReduceScatter || q.Type >= datatypes {
 		return device.Call{}, device.Errorf(tutti.Invalid, "there is no collective operation %d of type %d", q.Kind, q.Type)
 	}

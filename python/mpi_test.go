@@ -172,6 +172,45 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// Under the launchers of MPI libraries the same scripts run on the library, also beside mpi4py in the same process.
+func TestUnderMPILibraries(t *testing.T) {
+	tutti := build(t)
+	python := interpreters(t)[0]
+	for name, args := range map[string][]string{
+		"mpiexec.openmpi": {"--allow-run-as-root", "--oversubscribe", "-n", "2"}, "mpiexec.mpich": {"-n", "2"},
+	} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Logf("%s is missing: nothing is shown of it", name)
+			continue
+		}
+		for _, script := range []string{"point", "collective", "object", "comms", "mympi", "beside", "beside: tutti first"} {
+			t.Run(name+"/"+script, func(t *testing.T) {
+				script, order, _ := strings.Cut(script, ": ")
+				if script == "beside" && (name != "mpiexec.openmpi" || exec.Command(python, "-c", "import mpi4py").Run() != nil) {
+					t.Skip("there is no mpi4py for this library")
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+				defer cancel()
+				path, err := filepath.Abs(filepath.Join("tests", "mpi", script+".py"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				tree, err := filepath.Abs(".")
+				if err != nil {
+					t.Fatal(err)
+				}
+				cmd := exec.CommandContext(ctx, name, append(args, python, "-B", path)...)
+				cmd.Env = append(os.Environ(), "PYTHONPATH="+tree, "BESIDE="+order, "TUTTI_DIST="+filepath.Join(filepath.Dir(tutti), "..", "dist"))
+				cmd.WaitDelay = 10 * time.Second
+				out, err := cmd.CombinedOutput()
+				if err != nil || strings.Count(string(out), "passed") != 2 {
+					t.Errorf("%v\n%s", err, out)
+				}
+			})
+		}
+	}
+}
+
 // Without the compiled extension the import says in one sentence how to get it.
 func TestWithoutExtension(t *testing.T) {
 	python := interpreters(t)[0]

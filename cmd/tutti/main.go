@@ -49,6 +49,8 @@ type verbs struct {
 	Cancel  cancelVerb  `cmd:"" group:"work" help:"Stop jobs or tasks."`
 	Explain explainVerb `cmd:"" group:"work" help:"Say why a job does not run, or how it ended."`
 
+	Config configVerb `cmd:"" group:"work" help:"Print the flags that build C and Fortran programs."`
+
 	Doctor  doctorVerb  `cmd:"" group:"trouble" help:"Look for what is wrong on this machine or with a cluster."`
 	Stacks  stacksVerb  `cmd:"" group:"trouble" help:"Show where the code of an engine is."`
 	Events  eventsVerb  `cmd:"" group:"trouble" help:"Show what happens in a cluster, as it happens."`

@@ -14,7 +14,6 @@ Errors are raised as `Error` unless mpi_comm_set_errhandler says otherwise.
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Sequence, TypeVar
 
 from tutti.mpi._comm import COMM_SELF, COMM_WORLD, Comm
 from tutti.mpi._error import Error, invalid
@@ -26,6 +25,10 @@ from tutti.mpi._types import ANY_SOURCE, ANY_TAG, Datatype, Op
 from tutti.mpi import _world
 
 from . import _array
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
 
 MPI_COMM_NULL, MPI_COMM_WORLD, MPI_COMM_SELF = 0, 1, 2
 MPI_INFO_NULL = MPI_GROUP_NULL = MPI_REQUEST_NULL = 0
@@ -50,7 +53,6 @@ _next = 1000
 _status = Status()
 _code = 0
 
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _number() -> int:
@@ -72,10 +74,10 @@ def _keep(made: Comm) -> int:
     return made._handle
 
 
-def _guarded(place: int) -> Callable[[F], F]:
+def _guarded(place: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A routine whose errors are treated as the handler of its communicator, the argument at `place`, says."""
 
-    def wrap(f: F) -> F:
+    def wrap(f: Callable[..., Any]) -> Callable[..., Any]:
         def routine(*args: Any, **kwargs: Any) -> Any:
             global _code
             _code = 0
@@ -93,7 +95,7 @@ def _guarded(place: int) -> Callable[[F], F]:
 
         routine.__name__ = routine.__qualname__ = f.__name__
         routine.__doc__, routine.__wrapped__ = f.__doc__, f  # type: ignore[attr-defined]
-        return routine  # type: ignore[return-value]
+        return routine
 
     return wrap
 

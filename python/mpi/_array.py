@@ -6,9 +6,12 @@ numpy is imported at the first message rather than with the module, which makes 
 from __future__ import annotations
 
 import array
-from typing import Any
 
 from tutti.mpi._types import DATATYPES, Datatype
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any
 
 # The numpy dtype and the typecode of module array for each of MYMPI's types. A character is a byte string of length 1.
 DTYPES: dict[str, tuple[str, str]] = {

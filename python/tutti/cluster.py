@@ -169,9 +169,11 @@ class ControllerLauncher:
         if self.poll() != "running":
             return
         for sig, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-            self.signal(sig)
             try:
+                self.signal(sig)
                 self.join(patience)
+                return
+            except NotRunning:  # it has ended meanwhile
                 return
             except TimeoutError:
                 continue
@@ -572,10 +574,12 @@ class Cluster:
         controller, self.controller = self.controller, None
         self._hang_up_politely(controller)
         _live.discard(self)
-        if controller is not None:
-            controller.stop()
-            controller.get_output(remove=True)
-        self._remove_cluster_file()
+        try:
+            if controller is not None:
+                controller.stop()
+                controller.get_output(remove=True)
+        finally:
+            self._remove_cluster_file()
 
     def _hang_up_politely(self, controller: Optional[ControllerLauncher]) -> None:
         """Ask the cluster to end, where it can be asked."""

@@ -78,11 +78,14 @@ func TestMatcherAgainstModel(t *testing.T) {
 			if got != want {
 				t.Fatalf("seed %d, step %d: %d, want %d", seed, i, got, want)
 			}
+			if m.Idle() != (len(model.posted)+len(model.arrived) == 0) {
+				t.Fatalf("seed %d, step %d: idle %v", seed, i, m.Idle())
+			}
 		}
 		left := 0
 		m.Posted(func(int) { left++ })
 		m.Arrived(func(int) { left++ })
-		if left != len(model.posted)+len(model.arrived) {
+		if left != len(model.posted)+len(model.arrived) || !m.Idle() {
 			t.Fatalf("seed %d: %d left, want %d", seed, left, len(model.posted)+len(model.arrived))
 		}
 	}

@@ -34,8 +34,8 @@ type FastEngine struct {
 	calm  uint32        // nothing is under way on this rank, and its world is well
 	epoch uint32        // of the header when Go looked last
 	me, n uint32
-	spins uint32 // how often a receive of C looks before it calls Go
-	turn  uint32 // C's own: from which rank on it looks for a message of anybody
+	spins uint32         // how often a receive of C looks before it calls Go
+	turn  uint32         // C's own: from which rank on it looks for a message of anybody
 	news  *atomic.Uint32 // the header's epoch
 	pages *rankPage
 	step  uint64 // from one rank's page to the next

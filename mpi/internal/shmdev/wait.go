@@ -128,8 +128,17 @@ func (e *engine) ask(f *func() bool) error {
 
 // wait blocks until q is met, which it evaluates under the lock and after progress, or until c
 // or the world is broken. The lock is held at entry and return, not throughout. Of the
-// goroutines that wait at a time one polls, the others are told by it.
+// goroutines that wait at a time one polls, the others are told by it. Whoever leaves sees to it
+// that one polls: a follower too that was told to take over and found that its own wait had ended.
 func (e *engine) wait(q cond, w what, c *comm) error {
+	err := e.takePart(q, w, c)
+	if !e.polling && len(e.followers) > 0 {
+		e.tell(true)
+	}
+	return err
+}
+
+func (e *engine) takePart(q cond, w what, c *comm) error {
 	for {
 		if q.met() {
 			return nil
@@ -141,9 +150,6 @@ func (e *engine) wait(q cond, w what, c *comm) error {
 			e.polling = true
 			err := e.poll(&q, w, c)
 			e.polling = false
-			if len(e.followers) > 0 {
-				e.tell(true)
-			}
 			if err != nil && !q.met() {
 				return err
 			}
@@ -186,11 +192,7 @@ func (e *engine) desert(fo *follower, told bool) error {
 	if i := slices.Index(e.followers, fo); i >= 0 {
 		e.followers = slices.Delete(e.followers, i, i+1)
 	}
-	err := e.ask(meanwhile.Load())
-	if err != nil && !e.polling && len(e.followers) > 0 {
-		e.tell(true) // it may be we who were told to take over
-	}
-	return err
+	return e.ask(meanwhile.Load())
 }
 
 // tell wakes the followers that are through, or, when the poller leaves, one more to take over.

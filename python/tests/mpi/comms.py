@@ -4,7 +4,7 @@ import os
 import struct
 import sys
 
-from check import equal, raises, run
+from check import FOREIGN, equal, raises, run
 import tutti.mpi as MPI
 
 assert "tutti.mpi._face" not in sys.modules, "importing the module has loaded it all"
@@ -108,7 +108,7 @@ def test_attributes_and_environment():
     equal(comm.Get_errhandler(), MPI.ERRORS_RETURN)
     comm.Set_errhandler(MPI.ERRORS_RETURN)
     raises(TypeError, comm.Set_errhandler, 1)
-    assert comm.waiting().count("rank") >= n
+    assert FOREIGN or comm.waiting().count("rank") >= n
     for f in (comm.Spawn, comm.Accept, comm.Connect, comm.Create_intercomm, comm.Create_graph, comm.Create_group):
         assert "tutti" in str(raises(NotImplementedError, f) if f != comm.Create_group else raises(NotImplementedError, f, None))
     raises(AttributeError, lambda: MPI.Nothing)
@@ -119,6 +119,9 @@ def test_attributes_and_environment():
 
 def test_revoke():
     d = comm.Dup()
+    if FOREIGN:
+        raises("unsupported", d.Revoke)
+        return
     assert not d.Is_revoked()
     comm.Barrier()
     if me == 0:
@@ -129,7 +132,7 @@ def test_revoke():
 
 
 def test_fork():
-    if me == 0:
+    if me == 0 and not FOREIGN:
         r, w = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -150,7 +153,7 @@ def test_fork():
 def test_joined_worlds():
     import subprocess
 
-    if me != 0:
+    if me != 0 or FOREIGN:
         return
     here = os.path.dirname(os.path.abspath(__file__))
     env = {k: v for k, v in os.environ.items() if not k.startswith("TUTTI_MPI_")}

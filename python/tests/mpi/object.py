@@ -95,6 +95,7 @@ def test_probes():
     st = MPI.Status()
     equal(len(m.recv(st)), 100_000)
     r.wait()
+    assert comm.irecv(source=MPI.PROC_NULL, tag=5).wait() is None
     assert comm.recv(source=MPI.PROC_NULL) is None and comm.send(1, MPI.PROC_NULL) is None
 
 

@@ -2,7 +2,7 @@
 
 from array import array
 
-from check import equal, np, raises, run
+from check import FOREIGN, equal, np, raises, run
 from tutti import mpi as MPI
 
 comm = MPI.COMM_WORLD
@@ -171,8 +171,8 @@ def test_errors():
     comm.Send(b"too long", right)
     st = MPI.Status()
     e = raises("truncated", comm.Recv, got, left, 0, st)
-    assert e.Get_error_class() == MPI.ERR_TRUNCATE and e.hint
-    equal(got, b"too")
+    assert e.Get_error_class() == MPI.ERR_TRUNCATE
+    assert FOREIGN or (got == b"too" and e.hint)
 
 
 def test_threads():

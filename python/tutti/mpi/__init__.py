@@ -20,7 +20,9 @@ Every error is an `Error` (also called Exception) with kind, op, rank, peer, tag
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class rc:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Callable, Sequence
 
 from . import _types as t
 from ._error import invalid
@@ -12,6 +10,10 @@ from ._load import ext
 from ._object import Objects
 from ._request import Message, ObjectRecv, ObjectSend, Request, Status
 from ._types import ANY_SOURCE, ANY_TAG, UNDEFINED
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
 
 # What objects one behind the other are told by numbers: the words of MPI for attributes of a program.
 _keyvals: dict[int, Any] = {}
@@ -26,7 +28,7 @@ class Comm(Objects, ext.Comm):
     """
 
     def __init__(self, comm: Comm | None = None) -> None:
-        self._pending: deque[ObjectRecv] = deque()
+        self._pending: list[ObjectRecv] = []
         self._world: Comm = self
         self._attrs: dict[int, Any] = {}
         self._errhandler: Any = t.ERRORS_RETURN

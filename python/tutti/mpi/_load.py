@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_file_location
-from types import ModuleType
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from types import ModuleType
 
 FILE = "_mpi.abi3.so"
 
@@ -31,10 +33,10 @@ def load() -> ModuleType:
             f"message passing needs the compiled extension tutti/{FILE}, which is not here: "
             "build it with `make lib` in the sources of tutti, or use a release, which brings it"
         )
-    spec = spec_from_file_location("tutti._mpi", path, loader=ExtensionFileLoader("tutti._mpi", path))
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = ExtensionFileLoader("tutti._mpi", path)
+    module = loader.create_module(ModuleSpec("tutti._mpi", loader, origin=path))
+    module.__file__ = path
+    loader.exec_module(module)
     sys.modules["tutti._mpi"] = module
     return module
 

@@ -7,16 +7,26 @@ raise and none waits for ever.
 
 from __future__ import annotations
 
-import functools
 import struct
-from typing import Any, Callable, Sequence
 
 from ._error import Error, invalid
 from ._types import DATATYPES, SUM
 
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
 BYTE = DATATYPES["BYTE"]
 FRAME, ROOM = 256, 240
 _FRONT = struct.Struct("qq")  # length of what follows, the longest that this rank sends; -1: it could not pickle
+
+
+def _combine(op: Callable[[Any, Any], Any], objs: Sequence[Any]) -> Any:
+    """Combines objects from the left."""
+    acc = objs[0]
+    for x in objs[1:]:
+        acc = op(acc, x)
+    return acc
 
 
 class Objects:
@@ -182,20 +192,20 @@ class Objects:
     def reduce(self, sendobj: Any, op: Callable[[Any, Any], Any] = SUM, root: int = 0) -> Any:
         """Combines the objects of all ranks, in their order, on the root; None elsewhere."""
         objs = self.gather(sendobj, root)
-        return None if objs is None else functools.reduce(op, objs)
+        return None if objs is None else _combine(op, objs)
 
     def allreduce(self, sendobj: Any, op: Callable[[Any, Any], Any] = SUM) -> Any:
         """Combines the objects of all ranks, in their order, on all."""
-        return functools.reduce(op, self.allgather(sendobj))
+        return _combine(op, self.allgather(sendobj))
 
     def scan(self, sendobj: Any, op: Callable[[Any, Any], Any] = SUM) -> Any:
         """Combines the objects of the ranks up to this one."""
-        return functools.reduce(op, self.allgather(sendobj)[:self.rank + 1])
+        return _combine(op, self.allgather(sendobj)[:self.rank + 1])
 
     def exscan(self, sendobj: Any, op: Callable[[Any, Any], Any] = SUM) -> Any:
         """Combines the objects of the ranks before this one; None on rank 0."""
         objs = self.allgather(sendobj)[:self.rank]
-        return functools.reduce(op, objs) if objs else None
+        return _combine(op, objs) if objs else None
 
     def barrier(self) -> None:
         """Returns when all ranks have called it."""
@@ -211,7 +221,7 @@ class Pickle:
 
     def __init__(self, dumps: Callable[..., bytes] | None = None, loads: Callable[..., Any] | None = None,
                  protocol: int | None = None) -> None:
-        import pickle
+        import _pickle as pickle  # module pickle, without what only its slow half needs
 
         from ._load import ext
 

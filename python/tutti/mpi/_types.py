@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
 
 from ._error import invalid
 from ._load import ext
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 ANY_SOURCE, PROC_NULL, ROOT = -1, -2, -3
 ANY_TAG, UNDEFINED = -31, -32766

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 from ._comm import Comm
 from ._load import ext
 from ._types import INFO_NULL
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Win:

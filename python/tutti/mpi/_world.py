@@ -5,14 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from types import TracebackType
-from typing import Any
 
 from . import rc
 from ._comm import COMM_SELF, COMM_WORLD, Comm, Intracomm
 from ._error import Error
 from ._load import ext
 from ._types import THREAD_MULTIPLE
+
+TYPE_CHECKING = False  # importing typing would take a tenth of the time that a program has to begin
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
 
 _failed = False  # an uncaught exception ends this process
 _pid = 0  # of the process that joined
