@@ -36,18 +36,3 @@ func TestExtras(t *testing.T) {
 		})
 	}
 }
-
-// pythons gives the Pythons to test with; the test is skipped where there is none.
-func pythons(t *testing.T) []string {
-	t.Helper()
-	var found []string
-	for _, name := range []string{"python3", "/usr/bin/python3"} {
-		if exe, err := exec.LookPath(name); err == nil && (len(found) == 0 || exe != found[0]) {
-			found = append(found, exe)
-		}
-	}
-	if len(found) == 0 {
-		t.Skip("no python3 is installed")
-	}
-	return found
-}

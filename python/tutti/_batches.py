@@ -118,11 +118,13 @@ class Mapping:
         timeout: Optional[float] = None,
         most: Optional[int] = None,
         on_end: Optional[Callable[["Mapping"], None]] = None,
+        targets: Optional[Sequence[int]] = None,
         failure: Callable[..., BaseException] = original_exception,
     ) -> None:
         self._link, self._failure, self._on_end = link, failure, on_end
         self._end = None if timeout is None else time.monotonic() + timeout
-        self._works = self._describe(text, code)
+        self._text, self._code = text, code
+        self._loads = dict.fromkeys(targets, 0) if targets else None  # batches under way on each of the engines that are meant
         self._workers = workers
         self._most = most
         self._plan = Plan(workers(), chunksize if chunksize > 1 else 0, 1 << 20 if most is None else -(-most // (2 * workers())))
@@ -142,14 +144,12 @@ class Mapping:
         """Whether all items have been dealt with."""
         return self._items is None and not self._under_way
 
-    def _describe(self, text: MappingType[str, Any], code: bytes) -> Tuple[int, int]:
-        """The works of batches, which are not tried again, and of items that are, once."""
-        found = []
-        for lost in (-1, 1):
-            key = ("py.batch", lost, code, tuple(sorted((k, repr(v)) for k, v in text.items())))
-            about = dict(text, func="py.batch", retries_lost=lost)
-            found.append(self._link.work(key, lambda about=about: (about, packed(code))))
-        return found[0], found[1]
+    def _work(self, target: Optional[int], again: bool) -> int:
+        """The work of batches, which are not tried again, or of items that are, once."""
+        lost = 1 if again else -1
+        key = ("py.batch", lost, target, self._code, tuple(sorted((k, repr(v)) for k, v in self._text.items())))
+        about = dict(self._text, func="py.batch", retries_lost=lost, target=target)
+        return self._link.work(key, lambda: (about, packed(self._code)))
 
     # Feeding.
 
@@ -158,7 +158,8 @@ class Mapping:
         with self._lock:
             plan = self._plan
             plan.workers = max(1, self._workers())
-            while self._items is not None and len(self._under_way) < plan.window():
+            window = plan.window() if self._loads is None else min(plan.window(), 3 * plan.workers)
+            while self._items is not None and len(self._under_way) < window:
                 n = plan.next(self._left)
                 if self._most is not None:
                     n = min(n, self._most - self._unread)
@@ -171,7 +172,7 @@ class Mapping:
                 if self._left is not None:
                     self._left -= len(items)
                 batch = Batch(self, items)
-                self._send(batch, self._works[0 if len(items) > 1 else 1])
+                self._send(batch, len(items) == 1)
                 self._order.append(batch)
                 self._unread += len(items)
                 if self._left == 0:
@@ -182,12 +183,17 @@ class Mapping:
         if not self._under_way and self._on_end is not None:
             self._on_end(self)
 
-    def _send(self, batch: Batch, work: int) -> None:
+    def _send(self, batch: Batch, again: bool) -> None:
         items = [(args, None) for args in batch.items]
         payload = value_payload(items)
         self._plan.weigh(len(items), len(payload) if type(payload) is bytes else payload.size)
         self._under_way[id(batch)] = batch
+        target = None
+        if self._loads is not None:
+            target = batch.cell.target = min(self._loads, key=self._loads.__getitem__)
+            self._loads[target] += 1
         try:
+            work = self._work(target, again)
             send(self._link, work, place(self._link, payload), batch.cell)
         except BaseException:
             del self._under_way[id(batch)]
@@ -198,6 +204,8 @@ class Mapping:
         with self._lock:
             if self._under_way.pop(id(batch), None) is None:
                 return
+            if self._loads is not None:
+                self._loads[batch.cell.target] -= 1
             end = batch.cell.end
             assert end is not None
             if end[1] == _gateway.DONE:
@@ -223,7 +231,7 @@ class Mapping:
             return
         parts = [Batch(self, [item]) for item in batch.items]
         for part in parts:
-            self._send(part, self._works[1])
+            self._send(part, True)
         batch.parts = parts
 
     # Giving.

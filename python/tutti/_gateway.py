@@ -20,7 +20,7 @@ import struct
 import threading
 import time
 import weakref
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock, get_ident, start_new_thread
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
@@ -774,6 +774,12 @@ class Link:
         self._sending = threading.RLock()
         self._reading = allocate_lock()
         self._sock.close()
+
+
+def close_later(link: Link) -> None:
+    """Close a link of which nobody has a client any more. The garbage collector calls it, wherever it happens to run,
+    so that no lock may be waited for."""
+    start_new_thread(link.close, ())
 
 
 def _both(sock: socket.socket) -> Any:

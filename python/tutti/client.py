@@ -135,7 +135,7 @@ class Client:
                 client._lost(link, why)
 
         link.on_change, link.on_lost = changed, lost
-        weakref.finalize(self, Link.close, link)
+        weakref.finalize(self, _gateway.close_later, link).atexit = False
         return link
 
     def _lost(self, link: Link, why: str) -> None:

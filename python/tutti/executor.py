@@ -12,6 +12,7 @@ itself; and the same program runs on many machines.
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 from concurrent.futures import BrokenExecutor
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
@@ -28,7 +29,8 @@ class Executor(concurrent.futures.Executor):
     """Runs calls on the engines of a cluster.
 
     `max_workers` is the number of engines: of a cluster of its own (default: one for each core), or the most that are
-    used of `client`, `view` or `cluster` (a `Cluster` that runs). `initializer(*initargs)` runs on each engine first.
+    used of `client`, `view` or `cluster` (a `Cluster`, or the name of one that `tutti start` started; by default that of
+    $TUTTI_CLUSTER, if it is set). `initializer(*initargs)` runs on each engine first.
     `retries` is how often a call is tried again when its engine dies under it (default: five times, as any task).
 
     `submit` gives an AsyncResult, which is a `concurrent.futures.Future`. Futures and `map` raise what the function
@@ -65,10 +67,11 @@ class Executor(concurrent.futures.Executor):
             self._targets = _targets(view, self._client)
         else:
             self._start(cluster, max_workers, python)
-        if self._targets is None and max_workers is not None and self._cluster is None:
-            self._targets = self._link.engines[:max_workers]
-        self._text: Dict[str, Any] = {"engines": self._targets} if self._targets is not None else {}
-        self._once: Dict[str, Any] = dict(self._text, func="py.apply")
+        if max_workers is not None and self._cluster is None:
+            ids = self._targets or self._link.ask("wait_engines", 60.0, n=1)[0]["ids"]
+            self._targets = ids[:max_workers] if len(ids) > max_workers else self._targets
+        self._loads = dict.fromkeys(self._targets, 0) if self._targets else None  # calls under way on each of them
+        self._once: Dict[str, Any] = {"func": "py.apply"}
         if retries is not None:
             self._once["retries_lost"] = retries if retries > 0 else -1
         if initializer is not None:
@@ -80,14 +83,17 @@ class Executor(concurrent.futures.Executor):
                 raise
 
     def _start(self, cluster: Any, n: Optional[int], python: Optional[str]) -> None:
-        """Connect to a cluster that was started in this process, or start one."""
+        """Connect to a cluster that runs, or start one."""
+        if cluster is None:
+            cluster = os.environ.get("TUTTI_CLUSTER") or None
         if cluster is None:
             from .cluster import Cluster
 
             self._cluster = cluster = Cluster(n=n, python=python)
             cluster._launch(n)
         try:
-            self._link = _gateway.Link(cluster.controller.socket, "executor")
+            socket = _gateway.join_cluster(cluster) if isinstance(cluster, str) else cluster.controller.socket
+            self._link = _gateway.Link(socket, "executor")
         except BaseException:
             if self._cluster is not None:
                 self._cluster._stop_cluster()
@@ -148,8 +154,10 @@ class Executor(concurrent.futures.Executor):
         if self._over or self._link.lost is not None:
             self._check()
         code = _pickle.dumps_function(fn)
-        no = self._link.work(("executor", self, code), lambda: self._describe(fn, code))
         future, cell = self._future(_name(fn))
+        if self._loads is not None:
+            self._choose(future, cell)
+        no = self._link.work(("executor", self, cell.target, code), lambda: self._describe(fn, code, cell.target))
         try:
             payload = value_payload((args, kwargs))
             if type(payload) is bytes:
@@ -160,8 +168,22 @@ class Executor(concurrent.futures.Executor):
             raise BrokenExecutor(str(error)) from None
         return future
 
-    def _describe(self, fn: Any, code: bytes) -> Tuple[Dict[str, Any], bytes]:
-        return dict(self._once, label=_name(fn)), _batches.packed(code)
+    def _describe(self, fn: Any, code: bytes, target: Optional[int]) -> Tuple[Dict[str, Any], bytes]:
+        return dict(self._once, label=_name(fn), target=target), _batches.packed(code)
+
+    def _choose(self, future: AsyncResult, cell: _gateway.Cell) -> None:
+        """Where only some engines are meant: the one of them with the fewest calls."""
+        loads = self._loads
+        assert loads is not None
+        with self._lock:
+            engine = cell.target = min(loads, key=loads.__getitem__)
+            loads[engine] += 1
+
+        def ended(_: Any) -> None:
+            with self._lock:
+                loads[engine] -= 1
+
+        future.add_done_callback(ended)
 
     def map(
         self,
@@ -190,7 +212,7 @@ class Executor(concurrent.futures.Executor):
         try:
             mapping = _batches.Mapping(
                 self._link,
-                dict(self._text, label=_name(fn)),
+                {"label": _name(fn)},
                 code,
                 zip(*iterables),
                 self._workers,
@@ -198,6 +220,7 @@ class Executor(concurrent.futures.Executor):
                 timeout,
                 buffersize,
                 self._mappings.discard,
+                self._targets,
             )
         except EngineError as error:
             raise BrokenExecutor(str(error)) from None

@@ -262,6 +262,21 @@ class Frames(unittest.TestCase):
         kinds = [k for k, _ in self.fake.got]
         self.assertEqual(kinds.count(2) - kinds.count(3), 10)
 
+    def test_client_that_is_dropped(self):
+        # It may be collected anywhere: also where results are taken in, with all locks held.
+        import gc
+
+        rc = self.client(echo)
+        link = rc._link
+        cycle = [rc]
+        cycle.append(cycle)
+        self._cleanups.pop()  # it holds rc
+        with _gateway._state, link._sending:
+            del rc, cycle
+            gc.collect()
+        while link.lost is None or not link._closed:
+            gc.collect()
+
     def test_fork(self):
         rc = self.client(echo)
         read, write = os.pipe()

@@ -272,6 +272,18 @@ class Ends(Live):
         with Executor(2, initializer=begin, initargs=(3,)) as ex:
             self.assertEqual(set(ex.map(lambda _: begun, range(20))), {3})  # noqa: F821
 
+    def test_on_clusters_that_run(self) -> None:
+        import tutti
+
+        with tutti.Cluster(n=2) as rc:
+            for ex in (Executor(client=rc), Executor(view=rc.load_balanced_view()), Executor(1, cluster=rc.cluster)):
+                with ex:
+                    self.assertEqual(list(ex.map(square, range(50))), [i * i for i in range(50)])
+                    self.assertEqual(ex.submit(square, 4).result(60), 16)
+            with Executor(1, view=rc[:]) as ex:
+                self.assertEqual(len(set(ex.map(lambda _: os.getpid(), range(20)))), 1)
+            self.assertEqual(rc[:].apply_sync(square, 3), [9, 9])  # it is still there
+
     def test_an_initializer_that_fails(self) -> None:
         with self.assertRaisesRegex(Exception, "seven"):
             Executor(1, initializer=broken, initargs=(7,))
