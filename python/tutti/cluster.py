@@ -160,6 +160,11 @@ class ControllerLauncher:
         if self.state == "after":
             return
         self.state = "after"
+        for path in (self.socket, self.socket + ".blobs"):  # one that was killed could not take them away
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
         status = None if self._process is None else self._process.returncode
         for f in self._on_stop:
             f({"exit_code": status, "pid": self.pid})
