@@ -107,25 +107,3 @@ func has(t *testing.T, exe, module string) bool {
 	t.Helper()
 	return exec.CommandContext(t.Context(), exe, "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('"+module+"') is None)").Run() == nil
 }
-
-// clusterEnv builds the command and gives the environment in which scripts find it, and the
-// packages as they stand here.
-func clusterEnv(t *testing.T) []string {
-	t.Helper()
-	tree, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(t.TempDir(), "tutti")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/tutti").CombinedOutput(); err != nil {
-		t.Fatalf("build tutti: %v\n%s", err, out)
-	}
-	env := make([]string, 0, len(os.Environ())+8)
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "TUTTI_") && !strings.HasPrefix(kv, "IPP_") {
-			env = append(env, kv)
-		}
-	}
-	return append(env, "PYTHONPATH="+tree, "PYTHONDONTWRITEBYTECODE=1", "TUTTI_BINARY="+binary, "TUTTI_PYTHON="+tree,
-		"XDG_STATE_HOME="+t.TempDir(), "TUTTI_DIST="+filepath.Join(tree, "..", "dist"))
-}
