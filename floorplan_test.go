@@ -20,7 +20,6 @@ var floorPlan = map[string]string{
 	// floor 0
 	"":             "",
 	"internal/shm": "",
-	"python":       "",
 	// floor 1
 	"internal/wire":          "tutti",
 	"internal/wire/wiretest": "tutti internal/wire",
@@ -37,6 +36,7 @@ var floorPlan = map[string]string{
 	"internal/launch":        "tutti internal/shm",
 	"internal/dist":          "tutti",
 	// floor 2
+	"python":                "tutti internal/dist",
 	"internal/wire/nats":    "internal/wire",
 	"internal/blob":         "tutti internal/wire internal/shm",
 	"linalg":                "mpi",

@@ -10,8 +10,8 @@
 //	cmd.Env = append(os.Environ(), env...)
 //
 // The Python files stand alone: a directory of this folder on PYTHONPATH serves as well. The compiled
-// extension of message passing is not among them: it is built by `make lib` and found beside the
-// binary, unless a release has embedded it.
+// extension of message passing is not among them: it belongs to what package dist finds, beside the
+// binary or, in a release, in it.
 package python
 
 import (
@@ -24,6 +24,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/internal/dist"
 )
 
 // FS is the tree: `tutti/` and `mpi/` lie at its root. Folders are named one by one, so that what
@@ -32,11 +35,8 @@ import (
 //go:embed mpi/*.py tutti/*.py tutti/mpi/*.py tutti/_engine/*.py
 var FS embed.FS
 
-// The environment that concerns the tree.
-const (
-	EnvTree = "TUTTI_PYTHON" // a folder to use in place of the unpacked tree, for development
-	EnvDist = "TUTTI_DIST"   // the folder of built artefacts: python/tutti/_mpi.abi3.so lies in it
-)
+// EnvTree names a folder to use in place of the unpacked tree, for development.
+const EnvTree = "TUTTI_PYTHON"
 
 var unpacked = sync.OnceValues(unpack)
 
@@ -51,8 +51,8 @@ func Unpack() (dir string, err error) {
 }
 
 // Environ gives the variables, as KEY=VALUE, that let a child process find the tree and what was
-// built for it: PYTHONPATH with the tree in front of what it was, and TUTTI_DIST where the running
-// binary has a folder `dist` beside it or beside its own folder.
+// built for it: PYTHONPATH with the tree in front of what it was, and TUTTI_DIST where there are built
+// libraries, beside the running binary or in it.
 func Environ() ([]string, error) {
 	dir, err := Unpack()
 	if err != nil {
@@ -63,29 +63,15 @@ func Environ() ([]string, error) {
 		path += string(os.PathListSeparator) + old
 	}
 	env := []string{"PYTHONPATH=" + path}
-	if os.Getenv(EnvDist) == "" {
-		if dist := besideBinary(); dist != "" {
-			env = append(env, EnvDist+"="+dist)
+	if os.Getenv(dist.Env) == "" {
+		built, err := dist.Folder()
+		if err == nil {
+			env = append(env, dist.Env+"="+built)
+		} else if tutti.KindOf(err) != tutti.NotFound { // without libraries, only what needs them is missing
+			return nil, err
 		}
 	}
 	return env, nil
-}
-
-// besideBinary looks for the built artefacts where `make` and a release put them.
-func besideBinary() string {
-	exe, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	if real, err := filepath.EvalSymlinks(exe); err == nil {
-		exe = real
-	}
-	for _, dist := range []string{filepath.Join(filepath.Dir(exe), "..", "dist"), filepath.Join(filepath.Dir(exe), "dist")} {
-		if _, err := os.Stat(filepath.Join(dist, "python", "tutti")); err == nil {
-			return filepath.Clean(dist)
-		}
-	}
-	return ""
 }
 
 func unpack() (string, error) {

@@ -29,8 +29,8 @@ type pythonVerb struct {
 func (pythonVerb) Teach() string {
 	return `
 The Python side of tutti is in this binary. Engines and what "tutti run" starts find it by
-themselves; your own interpreter does when its folder is on PYTHONPATH, or when it is installed. The
-copy knows where this binary lies.
+themselves; your own interpreter does when its folder is on PYTHONPATH, or when it is installed. Both
+note where this binary lies, so that the packages find it.
 
 Examples:
   export PYTHONPATH=$(tutti python --path)
@@ -57,6 +57,11 @@ func (p *pythonVerb) Run(v *invocation) error {
 		if err != nil {
 			return tutti.E("unpack Python packages", tutti.KindOf(err), err)
 		}
+		if os.Getenv(python.EnvTree) == "" { // the folder is ours
+			if err := noteProgram(dir); err != nil {
+				return tutti.E("unpack Python packages", tutti.KindOf(err), err)
+			}
+		}
 		return v.out.answer(dir, map[string]any{"path": dir}, dir)
 	}
 	where, err := p.folder(v.ctx)
@@ -67,6 +72,20 @@ func (p *pythonVerb) Run(v *invocation) error {
 		return p.remove(v, where)
 	}
 	return p.copyTo(v, where)
+}
+
+// noteProgram writes beside the folder where this binary lies, for packages that are used from there.
+func noteProgram(dir string) error {
+	f, err := os.CreateTemp(filepath.Dir(dir), "note-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // what was renamed is not there any more
+	_, err = f.WriteString(program() + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), dir+".binary")
 }
 
 // interpreter is what one says of itself.

@@ -65,6 +65,9 @@ func (r *runVerb) Run(v *invocation) error {
 	if err != nil {
 		return tutti.E("run", tutti.KindOf(err), err).WithHint("set TUTTI_PYTHON to a folder that holds the Python packages")
 	}
+	if os.Getenv("TUTTI_BINARY") == "" {
+		env = append(env, "TUTTI_BINARY="+program()) // for ranks that start a cluster
+	}
 	for i := range programs {
 		programs[i].Env = append(programs[i].Env, env...)
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/tutti-hpc/tutti"
 )
@@ -36,15 +37,20 @@ func Folder() (string, error) {
 		return dir, nil
 	}
 	if embedded != nil {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", tutti.E("libraries", tutti.NotFound, err).WithHint("set HOME, or XDG_CACHE_HOME")
-		}
-		return Unpack(embedded, filepath.Join(cache, "tutti"))
+		return unpacked()
 	}
 	return "", tutti.Errorf("libraries", tutti.NotFound, "this tutti was built without the libraries for other languages").
 		WithHint("run make lib in its sources, which leaves them in dist/; a release has them inside")
 }
+
+// unpacked is the folder made of what the binary carries, which is read once.
+var unpacked = sync.OnceValues(func() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", tutti.E("libraries", tutti.NotFound, err).WithHint("set HOME, or XDG_CACHE_HOME")
+	}
+	return Unpack(embedded, filepath.Join(cache, "tutti"))
+})
 
 // beside looks where make leaves the folder: bin/tutti and dist/ have the same parent.
 func beside() string {

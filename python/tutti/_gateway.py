@@ -25,6 +25,7 @@ from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 from . import _control, _pack
+from ._binary import find_binary
 from .errors import EngineError, failure_to_error
 
 __all__: List[str] = []
@@ -936,32 +937,6 @@ def value_of(cell: Cell, rest: Any = None) -> Any:
 
 # ---------------------------------------------------------------------------------------------
 # Finding and starting one
-
-
-def find_binary() -> str:
-    """The program `tutti`: that of $TUTTI_BINARY, the one that the package was installed by, that of the source tree,
-    or that of the path. FileNotFoundError."""
-    named = os.environ.get("TUTTI_BINARY")
-    if named:
-        return named
-    here = os.path.dirname(os.path.abspath(__file__))
-    candidates = []
-    try:
-        with open(os.path.join(here, "_binary.txt"), encoding="utf-8") as file:
-            candidates.append(file.read().strip())
-    except OSError:
-        pass
-    candidates.append(os.path.join(here, "bin", "tutti"))
-    candidates.append(os.path.join(os.path.dirname(os.path.dirname(here)), "bin", "tutti"))
-    for path in candidates:
-        if path and os.access(path, os.X_OK) and os.path.isfile(path):
-            return path
-    from shutil import which
-
-    found = which("tutti")
-    if found is None:
-        raise FileNotFoundError("the program tutti was not found: put it on the PATH, or name it in $TUTTI_BINARY")
-    return found
 
 
 def runtime_folder() -> str:

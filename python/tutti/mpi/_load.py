@@ -1,4 +1,4 @@
-"""Finds the compiled extension tutti._mpi, which lies beside the package, beside the binary, or in a source tree."""
+"""Finds the compiled extension tutti._mpi, which lies beside the package, in a source tree, or where the program `tutti` says."""
 
 from __future__ import annotations
 
@@ -20,6 +20,23 @@ def places() -> list[str]:
     return [os.path.join(package, FILE)] + [os.path.join(d, "python", "tutti", FILE) for d in dists if d]
 
 
+def find() -> str | None:
+    """The extension's file. The program `tutti` is asked last: a release has the extension inside, and unpacks it."""
+    for path in places():
+        if os.path.isfile(path):
+            return path
+    import subprocess
+
+    from .._binary import find_binary
+
+    try:
+        said = subprocess.run([find_binary(), "config", "--prefix"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None  # there is none, or it has no libraries
+    path = os.path.join(os.fsdecode(said.stdout).rstrip("\n"), "python", "tutti", FILE)
+    return path if os.path.isfile(path) else None
+
+
 def load() -> ModuleType:
     """Loads the extension. ImportError says in one sentence how to get it."""
     found = sys.modules.get("tutti._mpi")
@@ -27,7 +44,7 @@ def load() -> ModuleType:
         return found
     if sys.version_info < (3, 11) or sys.implementation.name != "cpython":
         raise ImportError("message passing needs CPython 3.11 or later, this is " + sys.version.split()[0])
-    path = next((p for p in places() if os.path.isfile(p)), None)
+    path = find()
     if path is None:
         raise ImportError(
             f"message passing needs the compiled extension tutti/{FILE}, which is not here: "
