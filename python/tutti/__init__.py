@@ -45,7 +45,7 @@ _table(
     "NoEnginesRegistered RemoteError TaskAborted TaskRejectError TaskTimeout TimeoutError UnmetDependency collect_exceptions",
 )
 _modules = frozenset(
-    "asyncresult client cluster dependency errors executor flow ipyparallel joblib magics mpi parsl progress remotefunction view".split()
+    "asyncresult client cluster dependency errors executor ipyparallel joblib magics mpi progress remotefunction view".split()
 )
 
 __all__ = sorted(_names) + ["__version__", "version_info"]
@@ -57,6 +57,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(_import_module("." + module, __name__), name)
         globals()[name] = value
         return value
+    if name == "error":  # the older package's name of it
+        return _import_module(".errors", __name__)
     if name in _modules:
         try:
             return _import_module("." + name, __name__)

@@ -765,6 +765,8 @@ class Client:
         """NotImplementedError: see `become_dask`."""
         raise NotImplementedError("stop_dask: engines do not become workers of Dask")
 
+    become_distributed, stop_distributed = become_dask, stop_dask  # their older names
+
     # -- what needs no doing here
 
     def spin(self) -> None:
