@@ -28,12 +28,14 @@ func (runVerb) Teach() string {
 Starts the ranks of one parallel program on this machine, or of several programs in one world. They
 pass messages through shared memory; no MPI needs to be installed. Standard input goes to rank 0.
 In a batch job of several nodes the job is handed over to srun or mpiexec, and the ranks join the
-world of the MPI library; --launcher asks for that anywhere, or with tutti forbids it. A rank that fails, dies, or ends without Finalize ends the others within a second, and its output
-is shown last; its status is the status of the job. SIGUSR1 shows who waits for whom.
+world of the MPI library; --launcher asks for that anywhere, or with tutti forbids it. A rank that
+fails, dies, or ends without Finalize ends the others within a second, and its output is shown last;
+its status is the status of the job. SIGUSR1 shows who waits for whom.
 
 Examples:
   tutti run -n 4 ./heat
   tutti run -n 4 --fold -- ./heat -steps 100
+  tutti run -n 4 python3 heat.py          Python finds the packages tutti and mpi
   tutti run -n 1 ./driver : -n 3 ./worker
   tutti run --launcher=openmpi -n 64 ./heat
 `

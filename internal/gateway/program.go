@@ -40,7 +40,7 @@ func (g *Gateway) choose(ctx context.Context, h *Hello) (string, error) {
 	}
 	return "", tutti.Errorf("connect", tutti.Version, "the engines of cluster %q run Python %s and this is Python %s: functions that are made in one cannot run in the other",
 		g.cfg.Name, strings.Join(others, " and "), h.Python).
-		WithHint("run this program with Python %s, start a cluster of its own, or send only functions that engines can import (importable=True)", others[len(others)-1])
+		WithHint("run this program with Python %s, or start a cluster of its own", others[len(others)-1])
 }
 
 // want has engines started for a client. They live as long as the cluster.
