@@ -130,6 +130,26 @@ def reads_limit():
 
 
 class Dependencies(ClientTest):
+    def test_follow_is_the_same_engine(self):
+        for _ in range(4):
+            made = self.lbv.apply_async(lambda: __import__("os").getpid())
+            with self.lbv.temp_flags(follow=made):
+                beside = [self.lbv.apply_async(lambda: __import__("os").getpid()) for _ in range(3)]
+            self.assertEqual([ar.get(timeout=30) for ar in beside], [made.get()] * 3)
+            self.assertEqual([ar.engine_id for ar in beside], [made.engine_id] * 3)
+
+    def test_follow_what_fails_or_has_parted(self):
+        bad = self.lbv.apply_async(lambda: 1 / 0)
+        with self.lbv.temp_flags(follow=bad):
+            ar = self.lbv.apply_async(int)
+        with self.assertRaises(tutti.KernelError):
+            ar.get(timeout=30)
+        apart = [self.rc[i].apply_async(int) for i in self.rc.ids[:2]]
+        with self.lbv.temp_flags(follow=apart):
+            ar = self.lbv.apply_async(int)
+        with self.assertRaises(tutti.ImpossibleDependency):
+            ar.get(timeout=30)
+
     def test_after(self):
         gate = Gate(self)
         first = self.lbv.apply_async(gate.wait_code())
