@@ -778,18 +778,20 @@ class LoadBalancedView(View):
         for y in lbv.map(f, range(1000), ordered=False): ...
 
     Further flags: `after` (tasks that must have ended well before), `follow` (tasks on whose engine it is to run, after they
-    have ended), `timeout` (seconds that these may take), `retries` (how often a call that failed is tried again), `priority` (greater
+    have ended), `timeout` (seconds that these may take), `retries` (how often a call that failed, or brought its engine down, is tried again), `retries_lost` (how often one whose engine was
+    lost through no fault of its own: None for five times, 0 for EngineError at once), `priority` (greater
     goes first), `need` (resources: {"cores": 2, "gpus": 1, "memory": bytes}), `limit` (seconds that a call may run).
     With `targets` only these engines are used.
 
     An AsyncResult among the arguments, also in a list or tuple there, stands for its value: the call runs when it is there.
     """
 
-    _flag_names = View._flag_names + ("follow", "after", "timeout", "retries", "priority", "need", "limit")
+    _flag_names = View._flag_names + ("follow", "after", "timeout", "retries", "retries_lost", "priority", "need", "limit")
     follow: Any = None
     after: Any = None
     timeout: Optional[float] = None
     retries: int = 0
+    retries_lost: Optional[int] = None
     priority: int = 0
     need: Optional[Dict[str, Any]] = None
     limit: Optional[float] = None
@@ -810,11 +812,13 @@ class LoadBalancedView(View):
             if value < 0:
                 raise ValueError("%s=%r: cannot be negative" % (name, value))
             return float(value)
-        if name in ("retries", "priority"):
+        if name == "retries_lost" and value is None:
+            return None
+        if name in ("retries", "retries_lost", "priority"):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError("%s=%r: an integer" % (name, value))
-            if name == "retries" and value < 0:
-                raise ValueError("retries=%r: cannot be negative" % (value,))
+            if name != "priority" and value < 0:
+                raise ValueError("%s=%r: cannot be negative" % (name, value))
             return value
         if name == "need" and value is not None:
             if not isinstance(value, dict):
@@ -871,10 +875,12 @@ class LoadBalancedView(View):
 
     def _work(self, link: Link, func: str, code: bytes, label: str, target: Optional[int]) -> int:
         need = self.need or {}
-        key = (func, code, label, target, self.retries, self.priority, self.limit, tuple(sorted(need.items())) if need else None)
+        key = (func, code, label, target, self.retries, self.retries_lost, self.priority, self.limit, tuple(sorted(need.items())) if need else None)
 
         def make() -> Tuple[Dict[str, Any], bytes]:
             text = dict(_nothing, func=func, label=label, target=target, retries_failed=self.retries, priority=self.priority)
+            if self.retries_lost is not None:
+                text["retries_lost"] = self.retries_lost or -1
             if need:
                 text["need"] = _resources(need)
             if self.limit:
