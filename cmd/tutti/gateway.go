@@ -93,10 +93,14 @@ func (g *gatewayVerb) serve(v *invocation) error {
 	return gateway.Serve(v.ctx, cfg)
 }
 
+// blobsSuffix makes the name of an embedded cluster's blob socket of the gateway's.
+const blobsSuffix = ".blobs"
+
 // host starts a cluster of the gateway's own.
 func (g *gatewayVerb) host(ctx context.Context, cfg *gateway.Config) (end func(), err error) {
 	cfg.Own, cfg.Name = true, "embedded"
-	cfg.Blobs = filepath.Join(filepath.Dir(cfg.Socket), filepath.Base(cfg.Socket)+".blobs")
+	cfg.Blobs = cfg.Socket + blobsSuffix
+	sweep(cfg.Socket)
 	if err := os.MkdirAll(filepath.Dir(cfg.Socket), 0o700); err != nil {
 		return nil, tutti.E("start gateway", tutti.KindOf(err), err)
 	}

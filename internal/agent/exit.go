@@ -81,9 +81,16 @@ func (e *engineState) verdict(r *run, x engine.Exited) wire.Result {
 	switch {
 	case r.abort:
 		return e.verdictOf(engine.WasCanceled, stopped(r.timeout))
-	case x.Hung || e.ending != "" || strings.HasPrefix(e.program.name, "python:"):
-		// An interpreter dies of libraries, of memory, of what other tasks have left in it: whether
-		// it was the run's own fault is for its retries to show.
+	case x.Hung || e.ending != "":
+	case strings.HasPrefix(e.program.name, "python:"):
+		// To whoever calls Python functions an interpreter that ends is an engine that was lost,
+		// whatever it died of. But what it did to itself it would do again: only a death from outside
+		// is repeated unasked.
+		how := engine.MachineFailed
+		if x.Signal == "" || slices.Contains(fatalSignals, x.Signal) {
+			how = engine.UserFailed
+		}
+		return e.verdictOf(how, e.lost(r, x))
 	case x.Stack != "":
 		err := tutti.Errorf("call "+r.work.Func, tutti.Panicked, "it brought its engine down: %s", firstLine(x.Stack))
 		err.Stack = x.Stack
@@ -95,6 +102,11 @@ func (e *engineState) verdict(r *run, x engine.Exited) wire.Result {
 	case slices.Contains(fatalSignals, x.Signal):
 		return e.verdictOf(engine.UserFailed, tutti.Errorf("call "+r.work.Func, tutti.Panicked, "it died of signal %s", x.Signal))
 	}
+	return e.verdictOf(engine.MachineFailed, e.lost(r, x))
+}
+
+// lost is the error of a run whose engine ended under it.
+func (e *engineState) lost(r *run, x engine.Exited) *tutti.Error {
 	why := x.Why
 	if e.ending != "" {
 		why = e.ending
@@ -104,7 +116,7 @@ func (e *engineState) verdict(r *run, x engine.Exited) wire.Result {
 	if x.OOM {
 		err = err.WithHint("say how much memory the task needs, and it will not share the node with too many others")
 	}
-	return e.verdictOf(engine.MachineFailed, err)
+	return err
 }
 
 func (e *engineState) verdictOf(how engine.Ending, err *tutti.Error) wire.Result {

@@ -31,7 +31,7 @@ def _table(module: str, names: str) -> None:
 
 _table("client", "Client")
 _table("view", "BroadcastView DirectView LazyMapIterator LoadBalancedView View ViewExecutor")
-_table("asyncresult", "AsyncHubResult AsyncMapResult AsyncResult ExecuteReply Metadata")
+_table("asyncresult", "AsyncHubResult AsyncMapResult AsyncResult ExecuteReply Metadata explain")
 _table("remotefunction", "ParallelFunction RemoteFunction parallel remote")
 _table("cluster", "Cluster ClusterManager clean_cluster_files")
 _table("dependency", "Dependency Reference depend dependent interactive require")
@@ -57,8 +57,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(_import_module("." + module, __name__), name)
         globals()[name] = value
         return value
-    if name == "error":  # the older package's name of it
-        return _import_module(".errors", __name__)
+    if name == "error":  # as IPython Parallel calls it
+        name = "errors"
     if name in _modules:
         try:
             return _import_module("." + name, __name__)
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
         unpack_apply_message,
     )
     from ._display import display  # noqa: F401
-    from .asyncresult import AsyncHubResult, AsyncMapResult, AsyncResult, ExecuteReply, Metadata  # noqa: F401
+    from .asyncresult import AsyncHubResult, AsyncMapResult, AsyncResult, ExecuteReply, Metadata, explain  # noqa: F401
     from .client import Client  # noqa: F401
     from .cluster import Cluster, ClusterManager, clean_cluster_files  # noqa: F401
     from .executor import Executor  # noqa: F401

@@ -1089,3 +1089,8 @@ class HubCell(Cell):
             data = len(text).to_bytes(4, "little") + text
             end = (0, _gateway.ERRORED, 0, _gateway.HAS_FAIL, -1, 0, 0, 0, len(data))
         self.link.settle(self, end, data)
+
+
+def explain(ar: AsyncResult, timeout: float = 5.0) -> str:
+    """What a result waits for: a sentence for each of its tasks that has not ended."""
+    return ar.explain(timeout)

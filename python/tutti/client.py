@@ -469,7 +469,7 @@ class Client:
     def get_result(self, indices_or_msg_ids: Any = None, block: Optional[bool] = None, owner: bool = True) -> Any:
         """The results of tasks by id, also those of other clients; integers are places in the history (default: the last).
 
-        An AsyncResult (of own tasks that are under way) or AsyncHubResult; its value if it blocks.
+        An AsyncResult (of own tasks that are under way) or AsyncHubResult, which has ended if it was to block.
         """
         what = -1 if indices_or_msg_ids is None else indices_or_msg_ids
         single = isinstance(what, (str, int)) or (isinstance(what, AsyncResult) and what._single)
@@ -484,9 +484,9 @@ class Client:
             ar = AsyncHubResult._of(self, all_, "get_result", single)
         if self.block if block is None else block:
             try:
-                return ar.get()
+                ar.wait()
             except KeyboardInterrupt:
-                return ar
+                pass
         return ar
 
     def resubmit(self, indices_or_msg_ids: Any = None, metadata: Any = None, block: Optional[bool] = None) -> Any:

@@ -371,19 +371,21 @@ class LoadBalancedView(View):
         ar = lbv.apply_async(f, 3)
         for y in lbv.map(f, range(1000), ordered=False): ...
 
-    Further flags: `after` (tasks that must have ended well before), `follow` (tasks near to whose results it should run, after they
-    have ended), `timeout` (seconds that these may take), `retries` (how often a call that failed is tried again), `priority` (greater
+    Further flags: `after` (tasks that must have ended well before), `follow` (tasks on whose engine it is to run, after they
+    have ended), `timeout` (seconds that these may take), `retries` (how often a call that failed, or brought its engine down, is tried again), `retries_lost` (how often one whose engine was
+    lost through no fault of its own: None for five times, 0 for EngineError at once), `priority` (greater
     goes first), `need` (resources: {"cores": 2, "gpus": 1, "memory": bytes}), `limit` (seconds that a call may run).
     With `targets` only these engines are used.
 
     An AsyncResult among the arguments, also in a list or tuple there, stands for its value: the call runs when it is there.
     """
 
-    _flag_names = View._flag_names + ("follow", "after", "timeout", "retries", "priority", "need", "limit")
+    _flag_names = View._flag_names + ("follow", "after", "timeout", "retries", "retries_lost", "priority", "need", "limit")
     follow: Any = None
     after: Any = None
     timeout: Optional[float] = None
     retries: int = 0
+    retries_lost: Optional[int] = None
     priority: int = 0
     need: Optional[Dict[str, Any]] = None
     limit: Optional[float] = None
@@ -404,11 +406,13 @@ class LoadBalancedView(View):
             if value < 0:
                 raise ValueError("%s=%r: cannot be negative" % (name, value))
             return float(value)
-        if name in ("retries", "priority"):
+        if name == "retries_lost" and value is None:
+            return None
+        if name in ("retries", "retries_lost", "priority"):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError("%s=%r: an integer" % (name, value))
-            if name == "retries" and value < 0:
-                raise ValueError("retries=%r: cannot be negative" % (value,))
+            if name != "priority" and value < 0:
+                raise ValueError("%s=%r: cannot be negative" % (name, value))
             return value
         if name == "need" and value is not None:
             if not isinstance(value, dict):
@@ -465,10 +469,12 @@ class LoadBalancedView(View):
 
     def _work(self, link: Link, func: str, code: bytes, label: str, target: Optional[int]) -> int:
         need = self.need or {}
-        key = (func, code, label, target, self.retries, self.priority, self.limit, tuple(sorted(need.items())) if need else None)
+        key = (func, code, label, target, self.retries, self.retries_lost, self.priority, self.limit, tuple(sorted(need.items())) if need else None)
 
         def make() -> Tuple[Dict[str, Any], bytes]:
             text = dict(_nothing, func=func, label=label, target=target, retries_failed=self.retries, priority=self.priority)
+            if self.retries_lost is not None:
+                text["retries_lost"] = self.retries_lost or -1
             if need:
                 text["need"] = _resources(need)
             if self.limit:
@@ -501,6 +507,10 @@ class LoadBalancedView(View):
         if after or deps:
             cell.about.after, cell.about.follow = after + deps, follow
         target = self._choose(cell)
+        if self.follow and target is None:
+            _Follower(self, func, code, label, placed, cell, more, picky).wait(link, after, deps, follow)
+            self._note(link, cell.n)
+            return
         if picky:
             _Picky(self, func, code, label, placed, cell)
         send(link, self._work(link, func, code, label, target), placed, cell, after, list(deps) + [m for m in more if m not in deps], follow, more)
@@ -689,6 +699,70 @@ def _expire(cell: Cell, timeout: float) -> None:
     timer.start()
 
 
+class _Follower:
+    """The owner of a task that is to run on the engine where others have run, which is known when they have ended.
+
+    Until then an empty task stands for it, which waits for the same ones; if they fail it fails as the task would.
+    """
+
+    __slots__ = ("view", "how", "more", "picky", "cell", "owner", "names", "engines", "_left", "_more", "_state")
+
+    def __init__(
+        self, view: LoadBalancedView, func: str, code: bytes, label: str, placed: Any, cell: Cell, more: Sequence[str], picky: bool
+    ) -> None:
+        self.view, self.how, self.more, self.picky = view, (func, code, label, placed), list(more), picky
+        self.cell, self.owner = cell, cell.owner
+        self.names: List[str] = []
+        self.engines: List[int] = []
+        self._left, self._state = 1, "PENDING"
+        self._more = _gateway.More()
+        self._more.callbacks = []  # so that we are called
+        cell.owner = self
+
+    def wait(self, link: Link, after: Sequence[str], deps: Sequence[str], follow: Sequence[str]) -> None:
+        """Submit the empty task."""
+        self.names = list(follow)
+        no = self.view._work(link, "py.pull", b"", self.how[2], None)
+        send(link, no, place(link, value_payload([], self.view._by())), self.cell, after, deps, follow)
+
+    def _finished(self) -> None:
+        end = self.cell.end
+        assert end is not None
+        if end[1] != _gateway.DONE:
+            _pass_on(self.cell, self.owner, end, self.cell.data)
+            return
+        for name in self.names:
+            self.cell.link.ask_later("task", self._answered, id=name)
+
+    def _answered(self, answer: Any) -> None:
+        self.engines.append(int(answer.text.get("engine", -1)) if answer.ok else -1)
+        if len(self.engines) < len(self.names):
+            return
+        cell, link = self.cell, self.cell.link
+        end = cell.end
+        assert end is not None
+        func, code, label, placed = self.how
+        if len(set(self.engines)) > 1 or self.engines[0] not in link.engines:
+            where = ", ".join(str(e) for e in sorted(set(self.engines)))
+            text = "%s is to run where others have run, and they have on engines %s" % (label, where)
+            data = b'{"kind": "cannot be satisfied", "text": ' + _json(text) + b"}"
+            data = len(data).to_bytes(4, "little") + data
+            _pass_on(cell, self.owner, (end[0], _gateway.ERRORED, 0, _gateway.HAS_FAIL) + end[4:8] + (len(data),), data)
+            return
+        cell.end, cell.owner, cell.shown = None, self.owner, None
+        if self.picky:
+            _Picky(self.view, func, code, label, placed, cell)
+        send(link, self.view._work(link, func, code, label, self.engines[0]), placed, cell, (), self.more, (), self.more)
+        link.flush()
+
+
+def _pass_on(cell: Cell, owner: Any, end: Tuple[int, ...], data: bytes) -> None:
+    """Let the end of a cell count for its real owner."""
+    cell.end, cell.owner = None, owner
+    cell.link.settle(cell, end, data)
+    cell.link._run_due()
+
+
 class _Picky:
     """The owner of a task that an engine may refuse (UnmetDependency, TaskRejectError): it is tried on all others then.
 
@@ -719,9 +793,9 @@ class _Picky:
                 text = "no engine is fit for %s: %s" % (self.how[2], told.get("evalue"))
                 data = b'{"kind": "cannot be satisfied", "text": ' + _json(text) + b"}"
                 data = len(data).to_bytes(4, "little") + data
-                self._pass_on((end[0], end[1], 0, _gateway.HAS_FAIL) + end[4:8] + (len(data),), data)
+                _pass_on(cell, self.owner, (end[0], end[1], 0, _gateway.HAS_FAIL) + end[4:8] + (len(data),), data)
                 return
-        self._pass_on(end, cell.data)
+        _pass_on(cell, self.owner, end, cell.data)
 
     def _again(self, link: Link) -> bool:
         ids = self.view.client._targets(self.view.targets) if self.view.targets is not None else list(link.engines)
@@ -735,12 +809,6 @@ class _Picky:
         send(link, self.view._work(link, func, code, label, left[0]), placed, cell)
         link.flush()
         return True
-
-    def _pass_on(self, end: Tuple[int, ...], data: bytes) -> None:
-        cell = self.cell
-        cell.end, cell.owner = None, self.owner
-        cell.link.settle(cell, end, data)
-        cell.link._run_due()
 
 
 def _json(text: str) -> bytes:

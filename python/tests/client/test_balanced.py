@@ -130,6 +130,58 @@ def reads_limit():
 
 
 class Dependencies(ClientTest):
+    def test_engines_that_die(self):
+        import os
+        import signal
+        import tempfile
+
+        def dies(path, number):
+            import os
+
+            with open(path, "a") as f:
+                f.write("x")
+            if os.path.getsize(path) == 1:
+                if not number:
+                    os._exit(3)
+                os.kill(os.getpid(), number)
+            return "again"
+
+        for number, flags, text in (
+            (0, {}, "status 3"),
+            (signal.SIGSEGV, {}, "SEGV"),
+            (0, {"retries": 1}, ""),
+            (signal.SIGKILL, {}, ""),
+            (signal.SIGKILL, {"retries_lost": 0}, "KILL"),
+        ):
+            with tempfile.TemporaryDirectory() as folder, self.lbv.temp_flags(**flags):
+                ar = self.lbv.apply_async(dies, os.path.join(folder, "runs"), number)
+                if text:
+                    with self.assertRaisesRegex(tutti.EngineError, text):
+                        ar.get(timeout=60)
+                else:
+                    self.assertEqual(ar.get(timeout=60), "again")
+        self.rc.wait_for_engines(2, timeout=60)
+
+    def test_follow_is_the_same_engine(self):
+        for _ in range(4):
+            made = self.lbv.apply_async(lambda: __import__("os").getpid())
+            with self.lbv.temp_flags(follow=made):
+                beside = [self.lbv.apply_async(lambda: __import__("os").getpid()) for _ in range(3)]
+            self.assertEqual([ar.get(timeout=30) for ar in beside], [made.get()] * 3)
+            self.assertEqual([ar.engine_id for ar in beside], [made.engine_id] * 3)
+
+    def test_follow_what_fails_or_has_parted(self):
+        bad = self.lbv.apply_async(lambda: 1 / 0)
+        with self.lbv.temp_flags(follow=bad):
+            ar = self.lbv.apply_async(int)
+        with self.assertRaises(tutti.KernelError):
+            ar.get(timeout=30)
+        apart = [self.rc[i].apply_async(int) for i in self.rc.ids[:2]]
+        with self.lbv.temp_flags(follow=apart):
+            ar = self.lbv.apply_async(int)
+        with self.assertRaises(tutti.ImpossibleDependency):
+            ar.get(timeout=30)
+
     def test_after(self):
         gate = Gate(self)
         first = self.lbv.apply_async(gate.wait_code())

@@ -197,7 +197,7 @@ class Asking(ClientTest):
         self.assertEqual(rc.metadata[b.msg_ids[0]].status, "ok")
         self.assertEqual((len(rc.results), list(rc.results), a.msg_ids[0] in rc.results), (2, rc.history, True))
         self.assertEqual(rc.get_result().get(30), 3)
-        self.assertEqual(rc.get_result(0, block=True), 2)
+        self.assertEqual(rc.get_result(0, block=True).get(), 2)
         self.assertEqual(rc.get_result([0, -1], owner=False).get(30), [2, 3])
         self.assertEqual(rc.get_result(a).get(30), 2)
         self.assertEqual(rc.get_result([a.msg_ids[0], a.msg_ids[0]]).get(30), [2, 2])

@@ -95,7 +95,7 @@ class Calls(ClientTest):
         b.get()
         self.assertEqual(self.dv.outstanding, set())
         self.assertEqual(self.dv.get_result(0).get(30), 2)
-        self.assertEqual(self.dv.get_result(block=True), 2)
+        self.assertEqual(self.dv.get_result(block=True).get(), 2)
         self.assertEqual(self.dv.get_result([0, 1], owner=True).get(30), [2, 2])
         self.assertEqual(self.dv.get_result(slice(0, 2)).get(30), [2, 2])
         self.assertEqual(self.dv.results[a.msg_ids[0]], 2)
