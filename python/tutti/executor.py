@@ -31,7 +31,7 @@ class Executor(concurrent.futures.Executor):
     `max_workers` is the number of engines: of a cluster of its own (default: one for each core), or the most that are
     used of `client`, `view` or `cluster` (a `Cluster`, or the name of one that `tutti start` started; by default that of
     $TUTTI_CLUSTER, if it is set). `initializer(*initargs)` runs on each engine first.
-    `retries` is how often a call is tried again when its engine dies under it (default: five times, as any task).
+    `retries` is how often a call is tried again when its engine is killed under it (default: five times, as any task).
 
     `submit` gives an AsyncResult, which is a `concurrent.futures.Future`. Futures and `map` raise what the function
     raised, with the traceback of the engine as its cause. Where the cluster has gone, BrokenExecutor.

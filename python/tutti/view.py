@@ -372,9 +372,10 @@ class LoadBalancedView(View):
         for y in lbv.map(f, range(1000), ordered=False): ...
 
     Further flags: `after` (tasks that must have ended well before), `follow` (tasks on whose engine it is to run, after they
-    have ended), `timeout` (seconds that these may take), `retries` (how often a call that failed, or brought its engine down, is tried again), `retries_lost` (how often one whose engine was
-    lost through no fault of its own: None for five times, 0 for EngineError at once), `priority` (greater
-    goes first), `need` (resources: {"cores": 2, "gpus": 1, "memory": bytes}), `limit` (seconds that a call may run).
+    have ended), `timeout` (seconds that these may take), `retries` (how often a call that failed, or brought its engine down, is
+    tried again), `retries_lost` (how often one whose engine was lost through no fault of its own: None for five times, 0 for
+    EngineError at once), `priority` (greater goes first), `need` (resources: {"cores": 2, "gpus": 1, "memory": bytes}), `limit`
+    (seconds that a call may run).
     With `targets` only these engines are used.
 
     An AsyncResult among the arguments, also in a list or tuple there, stands for its value: the call runs when it is there.
