@@ -21,30 +21,51 @@ def _tag(cell: Cell) -> str:
     return str(cell.target) if isinstance(cell.target, int) else cell.id
 
 
-def show(cell: Cell, what: Tuple[Any, ...], tagged: bool) -> None:
-    """Show one piece, as it has come."""
+class Screen:
+    """Where output is shown as it comes: pieces of lines, of several tasks in turn, each line with the name of its engine."""
+
+    def __init__(self, tagged: bool) -> None:
+        self.tagged = tagged
+        self._at: Any = None  # the stream and task whose line is not complete
+
+    def show(self, cell: Cell, what: Tuple[Any, ...]) -> None:
+        """Show one piece."""
+        if what[0] not in (1, 2) or not self.tagged:
+            self.end()
+            _show(cell, what, self.tagged)
+            return
+        text = what[1].decode("utf-8", "replace")
+        stream = sys.stdout if what[0] == 1 else sys.stderr
+        here = (stream, id(cell))
+        if self._at != here:
+            self.end()
+        tag = "[%s:%s] " % ("stdout" if what[0] == 1 else "stderr", _tag(cell))
+        for line in text.splitlines(True):
+            stream.write(line if self._at == here else tag + line)
+            self._at = None if line.endswith("\n") else here
+        stream.flush()
+
+    def end(self) -> None:
+        """Complete the line that is not complete."""
+        if self._at is not None:
+            self._at[0].write("\n")
+            self._at[0].flush()
+            self._at = None
+
+
+def _show(cell: Cell, what: Tuple[Any, ...], tagged: bool) -> None:
     from .asyncresult import DATA, _output
 
     if what[0] in (1, 2):
-        text = what[1].decode("utf-8", "replace")
         stream = sys.stdout if what[0] == 1 else sys.stderr
-        _write(stream, text, "[%s:%s] " % ("stdout" if what[0] == 1 else "stderr", _tag(cell)) if tagged else "")
+        stream.write(what[1].decode("utf-8", "replace"))
+        stream.flush()
     elif what[0] == "notice":
         print("tutti: %s" % what[1], file=sys.stderr)
     elif what[1] != DATA:
         if tagged:
             print("[output:%s]" % _tag(cell))
         rich(_output(what)["data"])
-
-
-def _write(stream: Any, text: str, tag: str) -> None:
-    if not tag:
-        stream.write(text)
-    else:
-        stream.writelines(tag + line for line in text.splitlines(True))
-        if text and not text.endswith("\n"):
-            stream.write("\n")
-    stream.flush()
 
 
 def rich(data: Dict[str, Any]) -> None:

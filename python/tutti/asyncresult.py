@@ -808,7 +808,7 @@ class AsyncResult(Future):  # type: ignore[type-arg]
 
         mine = {id(cell): cell for cell in self._cells}
         shown: Dict[int, int] = {}
-        lock = threading.Lock()
+        lock, screen = threading.Lock(), _outputs.Screen(not self._single)
 
         def catch_up(cell: Cell, what: Optional[Tuple[Any, ...]] = None) -> None:
             if id(cell) not in mine:
@@ -816,7 +816,7 @@ class AsyncResult(Future):  # type: ignore[type-arg]
             with lock:
                 items = cell.shown or []
                 for item in items[shown.get(id(cell), 0) :]:
-                    _outputs.show(cell, item, not self._single)
+                    screen.show(cell, item)
                 shown[id(cell)] = len(items)
 
         links = self._links()
@@ -831,6 +831,8 @@ class AsyncResult(Future):  # type: ignore[type-arg]
                 link._listeners.discard(catch_up)
             for cell in self._cells:
                 catch_up(cell)
+            with lock:
+                screen.end()
 
     def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
         """Show what the tasks have printed and displayed, and what their last expressions were: waits for it.

@@ -270,6 +270,25 @@ def interrupt_main_when_it_waits():
 
 
 class Several(ClientTest):
+    def test_lines_in_pieces(self):
+        import contextlib
+        import io
+        import types
+
+        from tutti._outputs import Screen
+
+        def pieces(tagged, *what):
+            cells = [types.SimpleNamespace(end=None, target=n, id="1.%d" % n) for n in range(2)]
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                screen = Screen(tagged)
+                for n, text in what:
+                    screen.show(cells[n], (1, text))
+                screen.end()
+            return out.getvalue()
+
+        self.assertEqual(pieces(True, (0, b"7"), (0, b"\n"), (1, b"a\nb"), (0, b"c")), "[stdout:0] 7\n[stdout:1] a\n[stdout:1] b\n[stdout:0] c\n")
+        self.assertEqual(pieces(False, (0, b"7"), (0, b"8")), "78")
+
     def test_list(self):
         ar = self.dv.apply_async(os.getpid)
         pids = ar.get()
