@@ -122,6 +122,9 @@ func (e *engine) copyPeer(call uintptr, world int, at uint64, b []byte) error {
 		if errno == unix.EINTR {
 			continue
 		}
+		if errno == unix.ESRCH {
+			e.found(world)
+		}
 		if errno != 0 || n == 0 {
 			return gone(world, errno)
 		}
@@ -163,6 +166,15 @@ func (e *engine) watch() {
 	}
 	if e.opt.Stall > 0 {
 		e.stalled()
+	}
+}
+
+// found says of a peer whose memory is gone that it has died. What follows from it is looked at where
+// news are: we may be in the middle of something.
+func (e *engine) found(world int) {
+	if state(e.a, world) == joined {
+		setState(e.a, world, lost)
+		e.announce()
 	}
 }
 
