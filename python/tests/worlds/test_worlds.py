@@ -281,8 +281,8 @@ class Killed(WorldTest):
                     self.assertLessEqual(open_files(pid), files[pid] + 4)
                 elif n > 1 or pid not in node:
                     files[pid] = open_files(pid)
-        self.assertEqual(sorted(os.listdir("/dev/shm")), shm)
-        if "WORLD_KILLS" in os.environ:
+        if "WORLD_KILLS" in os.environ:  # long runs have the machine for themselves
+            self.assertEqual(sorted(os.listdir("/dev/shm")), shm)
             print("%d ranks killed; the slowest survivor heard of it after %.0f ms" % (KILLS, slowest * 1e3), file=sys.stderr)
             self.assertEqual(late, [], "seconds")
 
