@@ -373,6 +373,60 @@ func TestWorldsOfEngines(t *testing.T) {
 	}
 }
 
+// Whoever has arranged a world and is no rank of it can say that a rank died: to a rank that waits for one that
+// never came, and to one that joins later.
+func TestLostBeforeItJoined(t *testing.T) {
+	seg, err := mpi.NewSegment("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seg.Close()
+	spec := mpi.Spec{Path: fmt.Sprintf("/proc/self/fd/%d", seg.Fd()), Size: 3}
+	join := func(rank int) *mpi.World {
+		s := spec
+		s.Rank = rank
+		w, err := mpi.Join(context.Background(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	a := join(0)
+	errs := make(chan error)
+	go func() { errs <- a.Comm().Barrier() }()
+	spec.Rank = 1
+	if err := mpi.LostRank(spec); err != nil {
+		t.Fatal(err)
+	}
+	b := join(2)
+	if err := first(kind(<-errs, tutti.Revoked), kind(b.Comm().Barrier(), tutti.Revoked), a.Finalize(), b.Finalize()); err != nil {
+		t.Error(err)
+	}
+	spec.Rank = 3
+	if err := mpi.LostRank(spec); !errors.Is(err, tutti.Invalid) {
+		t.Error(err)
+	}
+
+	// Of one that has left in order nothing is said.
+	left, err := mpi.NewSegment("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer left.Close()
+	spec = mpi.Spec{Path: fmt.Sprintf("/proc/self/fd/%d", left.Fd()), Size: 2}
+	c, d := join(0), join(1)
+	if err := first(mpi.Send(c.Comm(), []byte("last words"), 1, 5), c.Finalize(), mpi.LostRank(spec)); err != nil {
+		t.Error(err)
+	}
+	words := make([]byte, 10)
+	if _, err := mpi.Recv(d.Comm(), words, 0, 5); err != nil || string(words) != "last words" {
+		t.Errorf("%q %v", words, err)
+	}
+	if err := d.Finalize(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestJoinRefuses(t *testing.T) {
 	seg, err := mpi.NewSegment("")
 	if err != nil {

@@ -212,6 +212,14 @@ func Join(ctx context.Context, s Spec) (*World, error) {
 	return newWorld(w), nil
 }
 
+// LostRank tells the ranks of a world that one of them, s.Rank, has died or will not come, for whoever
+// has arranged the world and is no rank of it: their calls, also the first ones of ranks that join
+// later, return errors of kind Revoked. Nothing is said of a rank that has left in order. It may
+// wait for a rank that is just joining. s.File is taken over.
+func LostRank(s Spec) error {
+	return shmdev.Lost(shmdev.Spec{File: s.File, Path: s.Path, Rank: s.Rank, Size: s.Size})
+}
+
 // NewSegment makes the shared memory of a new world. It has no name and goes away with the last
 // descriptor. dir is "", or the folder of a memory file system to take it from.
 func NewSegment(dir string) (*os.File, error) { return shmdev.NewSegment(dir) }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +17,19 @@ import (
 func TestClient(t *testing.T) { suite(t, "client") }
 func TestExtras(t *testing.T) { suite(t, "extras") }
 
+// Engines as ranks of worlds, also of those that are killed in the middle of a call: WORLD_KILLS says how
+// often, where the few of each run are not enough.
+func TestWorlds(t *testing.T) { suite(t, "worlds") }
+
 func suite(t *testing.T, name string) {
 	if testing.Short() {
 		t.Skip("starts clusters of Python engines")
 	}
 	env := clusterEnv(t)
+	kills, _ := strconv.Atoi(os.Getenv("WORLD_KILLS"))
 	for _, exe := range pythons(t) {
 		t.Run(exe, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(kills)*3*time.Second)
 			defer cancel()
 			folder := filepath.Join("tests", name)
 			cmd := exec.CommandContext(ctx, exe, "-m", "unittest", "discover", "-s", folder, "-t", folder)

@@ -29,6 +29,7 @@ func TestExamples(t *testing.T) {
 		{path: "hashing/hashing.py", says: "100 words"},
 		{path: "hashing/hashing.py", args: []string{"--engines", "3", "--words", "700"}, says: " -> "},
 		{path: "bootstrap/bootstrap.py", args: []string{"--reps", "40", "--seeds", "4", "--fail", "7"}, says: "39 replicates", needs: "numpy"},
+		{path: "worlds/worlds.py", says: "the same as in one process"},
 		{path: "ipyparallel/monte_carlo.py", says: "price"},
 		{path: "ipyparallel/parameter_study.py", says: "chaotic"},
 		{path: "ipyparallel/pipeline.py", says: "six powers joined: 63"},

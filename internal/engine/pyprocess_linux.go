@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-hpc/tutti"
+	"github.com/tutti-hpc/tutti/mpi"
 )
 
 // pyProcess is a Python interpreter as its agent sees it. The interpreter has one thread of ours,
@@ -209,6 +210,25 @@ func (p *pyProcess) Cancel(run tutti.RunID, timeout bool) {
 
 // TakeBack asks for runs that have not begun; see [Process].
 func (p *pyProcess) TakeBack(runs []tutti.RunID) { p.ask(pyAsk{back: runs}) }
+
+// Lost says that a rank of a run's world has ended badly; see [Mourner]. The interpreter may be inside
+// of anything, so it is the world's memory that is told. A run that has not begun does begin, and
+// comes upon it in its first call of the communicator.
+func (p *pyProcess) Lost(run tutti.RunID, rank int) {
+	p.mu.Lock()
+	w := p.queue.world(run)
+	p.mu.Unlock()
+	if w == nil || w.Segment == "" {
+		return
+	}
+	// Opened before we return: afterwards the path may lead to another world's memory.
+	f, err := os.OpenFile(w.Segment, os.O_RDWR, 0)
+	if err != nil {
+		return // the peers find it out by themselves, or are asked to stop
+	}
+	// Beside the agent's loop, for the rank that is laying the memory out may have been stopped.
+	go func() { _ = mpi.LostRank(mpi.Spec{File: f, Rank: rank, Size: len(w.Engines)}) }()
+}
 
 func (p *pyProcess) ask(a pyAsk) {
 	p.mu.Lock()

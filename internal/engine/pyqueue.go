@@ -84,6 +84,18 @@ func (q *pyQueue) first() *pyRun {
 	return &q.inside[0]
 }
 
+// world is the world of a run that has not ended, nil if it has, or is a rank of none.
+func (q *pyQueue) world(run tutti.RunID) *World {
+	for _, runs := range [][]pyRun{q.inside, q.waiting} {
+		for i := range runs {
+			if runs[i].ID == run {
+				return runs[i].World
+			}
+		}
+	}
+	return nil
+}
+
 // shift takes the first of those inside out.
 func (q *pyQueue) shift() pyRun {
 	r := q.inside[0]

@@ -620,7 +620,25 @@ def fall(comm, x):
 			t.Errorf("%v", e)
 		}
 	}
-	if s := rigs[0].cellValue(100, "count"); s != "3" {
+	// A rank that never comes, because its process has died before: the other is told by the agent, while it has
+	// not begun, or waits.
+	for n := range uint64(8) {
+		memory, err := NewSegment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := rigs[0]
+		r := g.py(50+n, "py.apply", pyGlobal("__main__", "total"), pyTuple(pyTuple(pyInt(10)), pyDict(), pyDict(pyStr("comm"), pyInt(1))))
+		r.World = &World{Name: "alone", Engines: []tutti.EngineID{3, 4}, Segment: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), memory.Fd())}
+		g.p.Send([]Run{r})
+		g.p.(Mourner).Lost(r.ID, 1)
+		if e := g.result(50 + n).Fail.Error(); tutti.KindOf(e) != tutti.Revoked {
+			t.Errorf("%v", e)
+		}
+		memory.Close()
+		g.p.(Mourner).Lost(r.ID, 1) // too late: does nothing
+	}
+	if s := rigs[0].cellValue(100, "count"); s != "11" {
 		t.Errorf("count is %s", s)
 	}
 	// A task without ranks has no communicator, and says so.

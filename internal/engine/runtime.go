@@ -98,7 +98,7 @@ type Process interface {
 // themselves, when they look whether the ranks they wait for still live.
 type Mourner interface {
 	// Lost says that a rank of a run's world has failed or died: what the run's function does with
-	// that world from now on ends with kind Revoked, and if it has not begun it does not begin.
+	// that world from now on ends with kind Revoked. If it has not begun it need not begin.
 	Lost(run tutti.RunID, rank int)
 }
 

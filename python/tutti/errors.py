@@ -281,6 +281,8 @@ def failure_to_error(failure: Mapping[str, Any], value: Optional[Mapping[str, An
     """
     info = _engine_info(failure, value or {})
     kind = failure.get("kind") or "error"
+    if kind == "revoked":  # it only met what had become of its world: the cause is another rank's
+        return RemoteError("Revoked", _met(failure, value), list((value or {}).get("traceback") or ()) or failure.get("stack") or None, info)
     if kind in _CLASSES or (kind not in ("failed", "panicked") and not value):
         error = _CLASSES.get(kind, KernelError)(_text(failure))
         error.hint = failure.get("hint") or ""
@@ -333,6 +335,13 @@ def _engine_info(failure: Mapping[str, Any], value: Mapping[str, Any]) -> Dict[s
     if rank is not None and rank >= 0:
         info["rank"] = rank
     return info
+
+
+def _met(failure: Mapping[str, Any], value: Optional[Mapping[str, Any]]) -> str:
+    """What a rank says that met a revoked world; the name of the exception where the user's code made another of it."""
+    if not value:
+        return _text(failure)
+    return value["evalue"] if value["ename"] == "Error" else "%s: %s" % (value["ename"], value["evalue"])
 
 
 def _text(failure: Mapping[str, Any]) -> str:

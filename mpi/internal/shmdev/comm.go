@@ -198,10 +198,12 @@ func (c *comm) Revoke() error {
 }
 
 // announce makes all ranks look at the header.
-func (e *engine) announce() {
-	e.hdr.epoch.Add(1)
-	for r := range e.n {
-		e.ring(r)
+func (e *engine) announce() { announce(e.a, e.n) }
+
+func announce(a arena, n int) {
+	a.header().epoch.Add(1)
+	for r := range n {
+		ring(a, r)
 	}
 }
 

@@ -20,6 +20,11 @@ func (c *comm) reduceDirect(call *device.Call) (done bool, err error) {
 	if err != nil || !done {
 		return done, err
 	}
+	defer func() {
+		if err != nil {
+			err = c.reason(err)
+		}
+	}()
 	n, size := len(c.members), call.Type.Size()
 	elems := len(call.Send) / size
 	part := func(r int) (lo, hi int) { return elems * r / n * size, elems * (r + 1) / n * size }
@@ -46,6 +51,18 @@ func (c *comm) reduceDirect(call *device.Call) (done bool, err error) {
 	err = c.gathered(c.step, device.Allreduce)
 	c.leave(c.step)
 	return true, err
+}
+
+// reason is why the communicator is broken, if it is: then a peer's memory could not be read because
+// the peer has died, or has given up the call that it lent it for.
+func (c *comm) reason(err error) error {
+	if e := c.e; e.hdr.epoch.Load() != e.epoch {
+		e.news()
+	}
+	if c.broken != nil {
+		return c.broken
+	}
+	return err
 }
 
 // exchangePlaces tells all ranks where the buffers of all lie: those to send and to receive.

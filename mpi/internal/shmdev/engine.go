@@ -117,11 +117,13 @@ func (e *engine) broken(c *comm) error {
 }
 
 // ring wakes a peer that sleeps. Callers have written before what it should see.
-func (e *engine) ring(peer int) {
-	p := e.a.rank(peer)
+func (e *engine) ring(peer int) { ring(e.a, peer) }
+
+func ring(a arena, rank int) {
+	p := a.rank(rank)
 	if p.asleep.Load() != 0 && p.asleep.CompareAndSwap(1, 0) {
 		atomic.AddUint32(&p.word, 1)
-		e.a.wake(peer)
+		a.wake(rank)
 	}
 }
 

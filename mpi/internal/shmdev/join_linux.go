@@ -15,14 +15,48 @@ import (
 
 // Join makes this process a rank of a world of processes. The first to come lays the segment out.
 func Join(ctx context.Context, s Spec) (*World, error) {
-	if s.Size < 1 || s.Size > maxRanks || s.Rank < 0 || s.Rank >= s.Size {
-		return nil, device.Errorf(tutti.Invalid, "rank %d of %d (at most %d) cannot be", s.Rank, s.Size, maxRanks)
+	m, err := s.mapped()
+	if err != nil {
+		return nil, err
 	}
+	if st := state(m, s.Rank); st != absent {
+		m.close()
+		return nil, device.Errorf(tutti.Exists, "rank %d of this world is taken", s.Rank)
+	}
+	w := newWorld(ctx, m, s.Rank, s.Size, s.Options)
+	if s.File == nil && strings.HasPrefix(s.Path, "/proc/") {
+		w.e.lock()
+		w.e.holder.path = s.Path
+		w.e.holder.link, _ = os.Readlink(s.Path)
+		w.e.unlock()
+	}
+	return w, nil
+}
+
+// Lost tells the ranks of a world that one of them has died or will not come, for a process that is
+// no rank of it. Those that join later find it too. Of a rank that left in order nothing is said.
+func Lost(s Spec) error {
+	m, err := s.mapped()
+	if err != nil {
+		return err
+	}
+	if st := state(m, s.Rank); st != finalized && st != lost {
+		setState(m, s.Rank, lost)
+		announce(m, s.Size)
+	}
+	return m.close()
+}
+
+// mapped maps the segment, and lays it out if nobody has.
+func (s *Spec) mapped() (*mapped, error) {
 	path := s.Path
 	if s.File != nil {
 		// Opened anew: descriptors that were handed on share one lock, see layOut.
 		path = fmt.Sprintf("/proc/self/fd/%d", s.File.Fd())
 		defer s.File.Close()
+	}
+	if s.Size < 1 || s.Size > maxRanks || s.Rank < 0 || s.Rank >= s.Size {
+		return nil, device.Errorf(tutti.Invalid, "rank %d of %d (at most %d) cannot be", s.Rank, s.Size, maxRanks)
 	}
 	f, err := openSegment(path)
 	if err != nil {
@@ -33,18 +67,7 @@ func Join(ctx context.Context, s Spec) (*World, error) {
 		f.Close()
 		return nil, err
 	}
-	if st := state(m, s.Rank); st != absent {
-		m.close()
-		return nil, device.Errorf(tutti.Exists, "rank %d of this world is taken", s.Rank)
-	}
-	w := newWorld(ctx, m, s.Rank, s.Size, s.Options)
-	if s.File == nil && strings.HasPrefix(path, "/proc/") {
-		w.e.lock()
-		w.e.holder.path = path
-		w.e.holder.link, _ = os.Readlink(path)
-		w.e.unlock()
-	}
-	return w, nil
+	return m, nil
 }
 
 // orphaned says whether the process through which this world was opened is gone. Its own
@@ -99,6 +122,9 @@ func (e *engine) copyPeer(call uintptr, world int, at uint64, b []byte) error {
 		if errno == unix.EINTR {
 			continue
 		}
+		if errno == unix.ESRCH {
+			e.found(world)
+		}
 		if errno != 0 || n == 0 {
 			return gone(world, errno)
 		}
@@ -140,6 +166,15 @@ func (e *engine) watch() {
 	}
 	if e.opt.Stall > 0 {
 		e.stalled()
+	}
+}
+
+// found says of a peer whose memory is gone that it has died. What follows from it is looked at where
+// news are: we may be in the middle of something.
+func (e *engine) found(world int) {
+	if state(e.a, world) == joined {
+		setState(e.a, world, lost)
+		e.announce()
 	}
 }
 

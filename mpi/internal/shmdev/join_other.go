@@ -18,6 +18,9 @@ func unsupported() error {
 // Join needs Linux.
 func Join(context.Context, Spec) (*World, error) { return nil, unsupported() }
 
+// Lost needs Linux.
+func Lost(Spec) error { return unsupported() }
+
 // NewSegment needs Linux.
 func NewSegment(string) (*os.File, error) { return nil, unsupported() }
 

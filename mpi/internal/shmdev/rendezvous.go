@@ -2,6 +2,8 @@ package shmdev
 
 import (
 	"encoding/binary"
+	"errors"
+	"syscall"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/mpi/internal/device"
@@ -187,5 +189,8 @@ func (e *engine) quiesce(r *request) {
 func (r *request) recv() bool { return r.node.Val != nil }
 
 func gone(world int, err error) error {
+	if errors.Is(err, syscall.ESRCH) {
+		return device.Errorf(tutti.Revoked, "rank %d of the world has died", world)
+	}
 	return device.Errorf(tutti.Lost, "the memory of rank %d of the world cannot be reached: %w", world, err)
 }

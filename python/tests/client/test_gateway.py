@@ -242,7 +242,7 @@ class Frames(unittest.TestCase):
         with self.assertRaises(tutti.CompositeError) as caught:
             self.world(5, ranks).get(30)
         e = caught.exception
-        self.assertEqual([x[0] for x in e.elist], ["ValueError", "KernelError"])
+        self.assertEqual([x[0] for x in e.elist], ["ValueError", "Revoked"])
         self.assertEqual([x[3]["rank"] for x in e.elist], [1, 0])
         self.assertIn("1 of 3 ranks of f failed", str(e))
         self.assertRaises(tutti.RemoteError, e.raise_exception)
