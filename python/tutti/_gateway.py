@@ -22,7 +22,8 @@ import time
 import weakref
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
+from contextlib import contextmanager
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from . import _control, _pack
 from .errors import EngineError, failure_to_error
@@ -186,6 +187,7 @@ class Link:
         self._out = b""  # what the socket did not take
         self._size = 0
         self._flushed = 0.0
+        self._together = False  # more comes before it is to be sent
         self._works: "OrderedDict[Any, int]" = OrderedDict()
         self._work_no = 0
         self._asked = 0
@@ -306,6 +308,23 @@ class Link:
             else:
                 self._flush_soon()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is submitted by this thread meanwhile is sent together, as far as it is short: no engine's task waits behind
+        the work that the first one makes."""
+        with self._sending:
+            was, self._together = self._together, True
+            before = len(self._open)
+            try:
+                yield
+            finally:
+                self._together = was
+                if not was and self._size:
+                    if before:
+                        self._flush_soon()
+                    else:
+                        self._flush(time.time())
+
     def refuse(self) -> None:
         """Raise what says that there is no connection any more."""
         raise EngineError(self.lost or "the client is closed")
@@ -407,6 +426,8 @@ class Link:
                 self._flush(time.time())
 
     def _flush(self, now: float) -> None:
+        if self._together and self._size < FLUSH_BYTES:
+            return
         while True:
             saved = shield()
             try:
