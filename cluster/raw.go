@@ -114,7 +114,8 @@ func (w *window) skip(n uint64) bool {
 func (c *Client) CancelNumbers(ns ...uint64) { c.box.cancel(c.ids(ns)...) }
 
 // ForgetNumbers gives up the results of tasks of this client, by number.
-func (c *Client) ForgetNumbers(ns ...uint64) { c.box.forget(c.ids(ns)...) }
+// The controller hears of it at once: such results may be large.
+func (c *Client) ForgetNumbers(ns ...uint64) { c.box.forgetNow(c.ids(ns)...) }
 
 func (c *Client) ids(ns []uint64) []tutti.TaskID {
 	ids := make([]tutti.TaskID, len(ns))

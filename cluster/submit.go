@@ -51,6 +51,7 @@ type outbox struct {
 	client  tutti.ClientID
 	last    uint64 // number of the newest task
 	forgets []tutti.TaskID
+	hasty   bool // forgets are not to wait for more of them
 	cancels []tutti.TaskID
 	held    bool  // the controller asked for a pause
 	closed  error // why nothing can be sent any more
@@ -130,12 +131,13 @@ func (o *outbox) take(s *sender) (calls []*call, forgets, cancels []tutti.TaskID
 	if o.sending = false; o.waiting > 0 {
 		o.ready.Broadcast()
 	}
-	for o.closed == nil && !s.over && len(o.queue) == 0 && len(o.forgets) < forgetBatch && len(o.cancels) == 0 {
+	for o.closed == nil && !s.over && len(o.queue) == 0 && len(o.forgets) < forgetBatch && !o.hasty && len(o.cancels) == 0 {
 		o.ready.Wait()
 	}
 	if o.closed != nil || s.over {
 		return nil, nil, nil, false
 	}
+	o.hasty = false
 	o.drop()
 	size := 0
 	calls = s.room[:0]
@@ -219,6 +221,17 @@ func (o *outbox) forget(ids ...tutti.TaskID) {
 	}
 }
 
+// forgetNow is forget where the controller is to hear of it before there is a batch.
+func (o *outbox) forgetNow(ids ...tutti.TaskID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.unwanted(ids...)
+	if !o.hasty {
+		o.hasty = true
+		o.ready.Broadcast()
+	}
+}
+
 // unwanted is forget for who may wake nobody; mu is held.
 func (o *outbox) unwanted(ids ...tutti.TaskID) {
 	for _, id := range ids {
@@ -265,8 +278,8 @@ func (o *outbox) again() {
 	o.ready.Broadcast()
 }
 
-// sent waits until nothing is queued, and what was has been given to the link: questions that are
-// asked then come after it.
+// sent waits until nothing is queued, nor to be forgotten at once, and what was has been given to
+// the link: questions that are asked then come after it.
 func (o *outbox) sent(ctx context.Context) (life uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -277,7 +290,7 @@ func (o *outbox) sent(ctx context.Context) (life uint32) {
 	})()
 	o.waiting++
 	defer func() { o.waiting-- }()
-	for o.closed == nil && (len(o.queue) > 0 || o.sending) && ctx.Err() == nil {
+	for o.closed == nil && (len(o.queue) > 0 || o.hasty || o.sending) && ctx.Err() == nil {
 		o.ready.Wait()
 	}
 	return o.life

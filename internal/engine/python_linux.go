@@ -26,9 +26,19 @@ type Python struct {
 }
 
 // pythonBoot is what the interpreter is told to execute: it must make sense to versions that are
-// too old for anything else.
+// too old for anything else. Our own modules are compiled once for all engines even where the
+// environment forbids that for others: they lie in a cache of ours. Those of Python are imported
+// before, so that they stay as they are.
 const pythonBoot = `import sys
 if sys.version_info < (3, 9): sys.exit("tutti needs Python 3.9 or later; %s is %d.%d" % ((sys.executable,) + tuple(sys.version_info[:2])))
+import gc
+gc.disable()
+if sys.dont_write_bytecode and "TUTTI_PYTHON" not in sys.modules["os"].environ:
+    import ctypes, faulthandler, fcntl, json, mmap, pickle, select, signal, socket, threading, typing, weakref
+    sys.dont_write_bytecode = False
+    from tutti._engine import driver
+    sys.dont_write_bytecode = True
+    del driver
 from tutti._engine import __main__`
 
 // Start begins an interpreter; see [Runtime]. Kinds: NotFound and Denied for the interpreter's

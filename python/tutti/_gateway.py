@@ -22,7 +22,8 @@ import time
 import weakref
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
+from contextlib import contextmanager
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from . import _control, _pack
 from ._starting import _children, _connect, _line, find_binary, join_cluster, runtime_folder, start_gateway  # noqa: F401
@@ -91,6 +92,19 @@ class Cell:
 
 
 UNREAD = object()  # the value of a cell that nobody has looked at
+
+
+class Lasting:
+    """A large result that was read: the cluster gives it up when this goes, with the cell that holds it."""
+
+    __slots__ = ("link", "n")
+
+    def __init__(self, cell: Cell) -> None:
+        self.link, self.n = cell.link, cell.n
+        self.link.ready_to_flush()
+
+    def __del__(self) -> None:
+        self.link.give_up(self.n)
 
 
 class Answer:
@@ -174,6 +188,7 @@ class Link:
         self._out = b""  # what the socket did not take
         self._size = 0
         self._flushed = 0.0
+        self._together = False  # more comes before it is to be sent
         self._works: "OrderedDict[Any, int]" = OrderedDict()
         self._work_no = 0
         self._asked = 0
@@ -181,6 +196,7 @@ class Link:
         self._flusher: Any = None
         self._recent: Deque[Tuple[int, int, List[bytes], int]] = deque()  # what was submitted last: first, work, payloads, bytes
         self._recent_size = 0
+        self._gone: Deque[int] = deque()  # tasks whose results nobody will ask for again
         # What waits for an end.
         self._open: Dict[int, Cell] = {}
         self._asks: Dict[int, Answer] = {}
@@ -293,6 +309,23 @@ class Link:
             else:
                 self._flush_soon()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is submitted by this thread meanwhile is sent together, as far as it is short: no engine's task waits behind
+        the work that the first one makes."""
+        with self._sending:
+            was, self._together = self._together, True
+            before = len(self._open)
+            try:
+                yield
+            finally:
+                self._together = was
+                if not was and self._size:
+                    if before:
+                        self._flush_soon()
+                    else:
+                        self._flush(time.time())
+
     def refuse(self) -> None:
         """Raise what says that there is no connection any more."""
         raise EngineError(self.lost or "the client is closed")
@@ -346,10 +379,17 @@ class Link:
             unshield(saved)
 
     def _seal(self, shielded: bool = False) -> None:
-        """Make a frame of the run that gathers."""
+        """Make a frame of the run that gathers, and one of what is given up."""
         run = self._run
-        if not run:
-            return
+        if run:
+            self._seal_run(run, shielded)
+        if self._gone:
+            gone = [self._gone.popleft() for _ in range(len(self._gone))]
+            frame = _frame.pack(8 * len(gone), FORGET, 0) + struct.pack("<%dQ" % len(gone), *gone)
+            self._frames.append(frame)
+            self._size += len(frame)
+
+    def _seal_run(self, run: List[bytes], shielded: bool) -> None:
         n = len(run)
         lengths = list(map(len, run))
         head = _tasks.pack(16 + 4 * n + sum(lengths), TASKS, 0, self._run_work, n, self._first)
@@ -382,11 +422,13 @@ class Link:
 
     def flush(self) -> None:
         """Send what has gathered."""
-        if self._run or self._frames or self._out:
+        if self._run or self._frames or self._out or self._gone:
             with self._sending:
                 self._flush(time.time())
 
     def _flush(self, now: float) -> None:
+        if self._together and self._size < FLUSH_BYTES:
+            return
         while True:
             saved = shield()
             try:
@@ -429,9 +471,22 @@ class Link:
             p.poll(1000)
 
     def _flush_soon(self) -> None:
-        if self._flusher is None:
-            self._flusher = _Flusher(self)
-        self._flusher.wake()
+        self.ready_to_flush()
+        if self._flusher is not None:
+            self._flusher.wake()
+
+    def ready_to_flush(self) -> None:
+        """Have the thread that flushes."""
+        with self._sending:
+            if self._flusher is None and not self._closed:
+                self._flusher = _Flusher(self)
+
+    def give_up(self, n: int) -> None:
+        """Let the cluster give up the result of a task. The garbage collector calls it, wherever it happens to run, so that
+        nothing is sent here."""
+        if self.lost is None and self._flusher is not None:
+            self._gone.append(n)
+            self._flusher.wake()
 
     # -- waiting
 
@@ -853,7 +908,7 @@ class _Flusher:
             link = self._link()
             if link is None:
                 return
-            if link._size:
+            if link._size or link._gone:
                 idle = 0
                 try:
                     link.flush()
@@ -863,7 +918,7 @@ class _Flusher:
                 idle += 1
             if idle > 20:
                 self._asleep = True
-                if link._size == 0:
+                if not link._size and not link._gone:
                     del link
                     self._bell.acquire()
                 self._asleep = False

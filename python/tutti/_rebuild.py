@@ -16,13 +16,12 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib
-import linecache
 import marshal
+import os
 import pickle
 import sys
 import threading
 import types
-import uuid
 import weakref
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -131,6 +130,8 @@ def remember_source(filename: str, first: int, text: str) -> None:
 
     A file that can be read here keeps its own lines.
     """
+    import linecache
+
     lines = text.splitlines(True)
     known = linecache.cache.get(filename)
     if known is not None and len(known) == 4 and known[1] is None:
@@ -220,7 +221,7 @@ def token_of(cls: type) -> str:
     with _lock:
         token = _tokens.get(cls)
         if token is None:
-            token = _tokens[cls] = uuid.uuid4().hex
+            token = _tokens[cls] = os.urandom(16).hex()
             _classes[token] = cls
         return token
 

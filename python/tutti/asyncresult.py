@@ -137,6 +137,8 @@ def _read(cell: Cell) -> None:
             cell.error = _error(cell)
         else:
             cell.value = _value(cell)
+            if end[3] & _gateway.HAS_REF and type(cell) is Cell:
+                cell.hold = _gateway.Lasting(cell)
     except Exception as e:
         error = RemoteError(type(e).__name__, "the result of %s cannot be read here: %s" % (cell.id, e), None, _info(cell))
         error.__cause__ = e

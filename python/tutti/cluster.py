@@ -10,24 +10,23 @@ engines for its children. It leaves a small file behind by which another process
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import functools
 import json
-import logging
 import os
-import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import weakref
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _gateway
 from .errors import KernelError
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = [
     "Cluster",
@@ -111,7 +110,7 @@ class ControllerLauncher:
             binary, folder = _gateway.find_binary(), _gateway.runtime_folder()
         except OSError as error:
             raise LauncherError(str(error)) from None
-        socket = os.path.join(folder, "c-%s.sock" % secrets.token_hex(6))
+        socket = os.path.join(folder, "c-%s.sock" % os.urandom(6).hex())
         read, write = os.pipe()
         command = [binary, "gateway", "--embedded", "--socket", socket, "--engines", str(n), "--ready-fd", str(write)]
         log = open(self.log, "ab") if self.log else subprocess.DEVNULL
@@ -126,6 +125,8 @@ class ControllerLauncher:
             os.close(write)
             if self.log:
                 log.close()  # type: ignore[union-attr]
+        from . import client  # noqa: F401 - meanwhile: it will be needed
+
         try:
             line = _gateway._line(read, timeout)
         finally:
@@ -342,6 +343,8 @@ def _coroutine(f: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 
     @functools.wraps(f)
     async def run(self: "Cluster", *args: Any, **kwargs: Any) -> Any:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, functools.partial(f, self, *args, **kwargs))
 
@@ -391,7 +394,7 @@ class Cluster:
         controller_ip: str = "",
         controller_location: str = "",
         delay: float = 1.0,
-        log_level: int = logging.INFO,
+        log_level: int = 20,  # logging.INFO
         load_profile: bool = True,
         controller_launcher_class: Any = None,
         engine_launcher_class: Any = None,
@@ -405,7 +408,7 @@ class Cluster:
             raise ValueError("n=%r: a cluster cannot have fewer than no engines" % (n,))
         self.n = n
         self.profile, self.profile_dir, self.load_profile = profile, profile_dir or str(state_folder()), load_profile
-        self.cluster_id = cluster_id or "%d-%s" % (int(time.time()), secrets.token_hex(2))
+        self.cluster_id = cluster_id or "%d-%s" % (int(time.time()), os.urandom(2).hex())
         self.cluster_file = cluster_file or str(Path(self.profile_dir) / ("cluster-%s.json" % self.cluster_id))
         self.shutdown_atexit, self.engine_timeout, self.delay, self.log_level = shutdown_atexit, engine_timeout, delay, log_level
         self.send_engines_connection_env = send_engines_connection_env
@@ -486,7 +489,7 @@ class Cluster:
     def _start_engines(self, n: Optional[int] = None, engine_set_id: Optional[str] = None, **kwargs: Any) -> str:
         """Start n engines (default: the cluster's n), and give the name of their set."""
         n = self.n if n is None else n
-        name = engine_set_id or "%d-%s" % (int(time.time()), secrets.token_hex(2))
+        name = engine_set_id or "%d-%s" % (int(time.time()), os.urandom(2).hex())
         if name in self.engines:
             raise ValueError("there is an engine set %r already" % name)
         count = _cores() if n is None else n
@@ -641,10 +644,14 @@ class Cluster:
             self._stop_cluster()
 
     async def __aenter__(self) -> Any:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, self.__enter__)
 
     async def __aexit__(self, *exc: Any) -> None:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self.__exit__)
 
@@ -701,7 +708,8 @@ class Cluster:
     def _write_cluster_file(self) -> None:
         path = Path(self.cluster_file)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd, temporary = tempfile.mkstemp(dir=str(path.parent), prefix=".cluster-")
+        temporary = str(path.parent / (".cluster-" + os.urandom(8).hex()))
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w") as file:
             json.dump(self.to_dict(), file, indent=1)
         os.replace(temporary, path)

@@ -79,8 +79,9 @@ class DirectView(View):
             ar._state = "FINISHED"
         for cell in cells:
             cell.owner = ar
-        for id, p, cell in zip(ids, placed, cells):
-            send(link, self._work(link, func, code, about.label, id), p, cell)
+        with link.together():
+            for id, p, cell in zip(ids, placed, cells):
+                send(link, self._work(link, func, code, about.label, id), p, cell)
         self._note_cells(cells)
         return ar
 

@@ -1,6 +1,7 @@
 """Client: which cluster, engines, what the cluster knows of tasks, stopping and signals."""
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -323,6 +324,25 @@ class Asking(ClientTest):
         ar.get(30)
         self.rc.purge_everything()
         self.assertRaises(KeyError, self.rc.resubmit, ar.msg_ids[0])
+
+    def test_large_results_go_with_their_readers(self):
+        make = b"x" * 100_000
+        read, unread, small = self.lbv.apply_async(bytes, make), self.lbv.apply_async(bytes, make), self.lbv.apply_async(add, 1)
+        other = cluster().connect_client_sync()
+        self.addCleanup(other.close)
+        self.rc.wait()
+        ids = [ar.msg_ids[0] for ar in (read, unread, small)]
+        self.assertEqual(len(read.get()), 100_000)
+        self.assertEqual(len(other.get_result(ids[0]).get(30)), 100_000)  # as long as there is somebody here
+        self.assertEqual(len(self.rc.get_result(ids[0]).get(30)), 100_000)
+        self.assertEqual(small.get(), 2)
+        del read, unread, small
+        gc.collect()
+        self.assertRaises(tutti.KernelError, self.rc.get_result(ids[0]).get, 30)
+        for _ in range(2):  # who asks for results of others gives up nothing
+            self.assertEqual(len(other.get_result(ids[1]).get(30)), 100_000)
+            gc.collect()
+        self.assertEqual(self.rc.get_result(ids[2]).get(30), 2)
 
     def test_resubmit(self):
         a = self.lbv.apply_async(add, 1)

@@ -10,10 +10,8 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import json
-import linecache
 import os
 import pickle
 import sys
@@ -153,6 +151,8 @@ def execute(engine: "Engine", f: Function, first: Any, options: Dict[str, Any]) 
 
 def run_cell(space: Dict[str, Any], code: str, name: str) -> Any:
     """Run statements; (value, True) if the last is an expression."""
+    import ast  # here and elsewhere: what starting does not need is imported later
+
     remember(name, code)
     tree = ast.parse(code, name)
     last = None
@@ -172,6 +172,8 @@ def run_code(space: Dict[str, Any], code: str, name: str) -> None:
 
 def remember(name: str, code: str) -> None:
     """Let tracebacks show the lines."""
+    import linecache
+
     linecache.cache[name] = (len(code), None, code.splitlines(True), name)
 
 

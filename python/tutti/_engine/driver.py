@@ -575,7 +575,7 @@ def main(space: Dict[str, Any]) -> None:
     engine = Engine(space)
     signal.signal(signal.SIGINT, engine.on_interrupt)
     engine.start()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # what we are made of is never looked at again
+    gc.enable()
     engine.serve()
     engine.leave()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-import traceback
 from typing import Any, Dict, List, NamedTuple
 
 from .. import _pack
@@ -58,6 +57,8 @@ def _text(e: BaseException) -> str:
 
 def render(e: BaseException) -> List[str]:
     """The lines of the traceback, with those of its causes, without our own frames at its beginning."""
+    import traceback
+
     _trim(e, set())
     try:
         return traceback.format_exception(type(e), e, e.__traceback__)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.abc
-import importlib.util
+import binascii
 import json
 import os
 import struct
@@ -56,7 +54,7 @@ def publish(data: Dict[str, Any], metadata: Optional[Dict[str, Any]] = None) -> 
 def _bytes(mime: str, value: Any) -> bytes:
     if isinstance(value, str):
         if mime.startswith("image/") and mime != "image/svg+xml":
-            return base64.b64decode(value)
+            return binascii.a2b_base64(value)
         return value.encode("utf-8", "backslashreplace")
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
@@ -65,7 +63,7 @@ def _bytes(mime: str, value: Any) -> bytes:
 
 def _text(mime: str, value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode()
+        return binascii.b2a_base64(value, newline=False).decode()
     return value
 
 
@@ -97,7 +95,7 @@ def end_of_cell() -> None:
 # IPython's own ways to display, without a shell of IPython's
 
 
-class _Watch(importlib.abc.MetaPathFinder):
+class _Watch:
     """Changes IPython's display functions when they are imported: they would look for a shell."""
 
     names = ("IPython.core.display_functions", "IPython.core.display")
@@ -105,6 +103,8 @@ class _Watch(importlib.abc.MetaPathFinder):
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         if name not in self.names or _engine is None:
             return None
+        import importlib.util
+
         sys.meta_path.remove(self)
         try:
             spec = importlib.util.find_spec(name)
