@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-hpc/tutti"
 	"github.com/tutti-hpc/tutti/mpi/internal/device"
@@ -136,17 +137,25 @@ func (c *Comm) orNil(op string, err error) error {
 // exit is what Abort ends a process with; tests replace it.
 var exit = os.Exit
 
-// Abort ends the job: the calls of all ranks fail with the reason, and where ranks are processes
-// of [Init] this one exits with the code, upon which its launcher ends the others.
+// launcherTime is how long a launcher may take to end the other ranks after one has ended.
+const launcherTime = 500 * time.Millisecond
+
+// Abort ends the job: where ranks are processes that `tutti run` started this one exits with the code,
+// upon which the launcher ends the others; elsewhere the calls of all ranks fail with the reason.
 func (c *Comm) Abort(code int, reason string) {
-	c.world.Abort(code, reason)
 	process.Lock()
 	mine := process.world != nil && process.world.dev == c.world && os.Getenv(EnvSegment) != ""
 	process.Unlock()
 	if mine {
+		// The others are not told here: they might exit first, with a status of their own. Nor does one
+		// that ends because another has ended go before the launcher has seen that.
+		if _, _, err := c.dev.Iprobe(AnySource, AnyTag); tutti.KindOf(err) == tutti.Revoked {
+			<-time.After(launcherTime)
+		}
 		os.Stderr.WriteString("mpi: rank " + strconv.Itoa(c.rank) + " ends the job: " + reason + "\n")
 		exit(code)
 	}
+	c.world.Abort(code, reason)
 }
 
 // Waiting says for every rank of the world what it waits for, a line each: the way to read a
