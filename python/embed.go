@@ -15,12 +15,7 @@
 package python
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -75,85 +70,9 @@ func Environ() ([]string, error) {
 }
 
 func unpack() (string, error) {
-	name, err := fingerprint(FS)
+	parent, err := dist.Cache()
 	if err != nil {
 		return "", err
 	}
-	base, err := cache()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(base, "python-"+name)
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	tmp, err := os.MkdirTemp(base, "unpack-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(tmp) // what was renamed is not there any more
-	if err := os.CopyFS(tmp, FS); err != nil {
-		return "", err
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return "", err
-	}
-	if err := os.Rename(tmp, dir); err != nil {
-		if _, missing := os.Stat(dir); missing != nil {
-			return "", err
-		} // somebody else was faster, with the same files
-	}
-	return dir, nil
-}
-
-// cache is a folder that only this user writes: in the user's cache, or, where he has none that can be written, in
-// the folder for temporary files.
-func cache() (string, error) {
-	var first error
-	if user, err := os.UserCacheDir(); err != nil {
-		first = err
-	} else if dir := filepath.Join(user, "tutti"); os.MkdirAll(dir, 0o700) == nil && writable(dir) {
-		return dir, nil
-	}
-	dir := filepath.Join(os.TempDir(), fmt.Sprint("tutti-", os.Getuid()))
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", errors.Join(first, err)
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return "", err
-	}
-	// A folder that somebody else has laid there would let him choose what our users run.
-	if !info.IsDir() || info.Mode().Perm() != 0o700 || !ours(info) {
-		return "", fmt.Errorf("unpack Python files: %s is not a folder of this user's alone", dir)
-	}
-	return dir, nil
-}
-
-// writable says whether files can be made in dir.
-func writable(dir string) bool {
-	f, err := os.CreateTemp(dir, "probe-")
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return os.Remove(f.Name()) == nil
-}
-
-// fingerprint names the content of a tree: every path, length and byte counts.
-func fingerprint(tree fs.FS) (string, error) {
-	h := sha256.New()
-	err := fs.WalkDir(tree, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := fs.ReadFile(tree, path)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%q %d\n", path, len(b))
-		h.Write(b)
-		return nil
-	})
-	return hex.EncodeToString(h.Sum(nil)[:8]), err
+	return dist.Unpack("python", FS, parent)
 }

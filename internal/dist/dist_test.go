@@ -23,7 +23,7 @@ func TestUnpackOnceForMany(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range dirs {
 		wg.Go(func() {
-			dir, err := Unpack(tree, parent)
+			dir, err := Unpack("dist", tree, parent)
 			if err != nil {
 				t.Error(err)
 			}
@@ -47,14 +47,14 @@ func TestUnpackOnceForMany(t *testing.T) {
 			t.Errorf("%s has mode %v (%v), not %v", path, info.Mode().Perm(), err, want)
 		}
 	}
-	other, err := Unpack(fstest.MapFS{"libtutti.so": {Data: []byte("newer code")}}, parent)
+	other, err := Unpack("dist", fstest.MapFS{"libtutti.so": {Data: []byte("newer code")}}, parent)
 	if err != nil || other == dirs[0] {
 		t.Errorf("other content went to %s (%v)", other, err)
 	}
 }
 
 func TestFolderByEnvironment(t *testing.T) {
-	dir, err := Unpack(tree, t.TempDir())
+	dir, err := Unpack("dist", tree, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
