@@ -42,6 +42,18 @@ func (c *comm) badBuffer(code C.int, op string) C.int {
 	return c.wrong(code, op, "a buffer is NULL, its count is not 0")
 }
 
+// operand finds what a call is about: a communicator, and the buffer as bytes. Where one of them cannot
+// be, c is nil and bad what the call returns.
+func operand(h C.int32_t, op string, p unsafe.Pointer, count C.int64_t, t C.int32_t) (c *comm, b []byte, bad C.int) {
+	if c, bad = lookup(h, op); c == nil {
+		return nil, nil, bad
+	}
+	if b, bad = buffer(p, count, t); bad != 0 {
+		return nil, nil, c.badBuffer(bad, op)
+	}
+	return c, b, 0
+}
+
 func fill(to *C.tutti_status, s mpi.Status, code C.int) {
 	if to == nil {
 		return
@@ -54,13 +66,9 @@ func fill(to *C.tutti_status, s mpi.Status, code C.int) {
 
 //export tuttigo_send
 func tuttigo_send(p unsafe.Pointer, count C.int64_t, t C.int32_t, to, tag C.int, h C.int32_t, sync C.int) C.int {
-	c, bad := lookup(h, "Send")
+	c, b, bad := operand(h, "Send", p, count, t)
 	if c == nil {
 		return bad
-	}
-	b, bad := buffer(p, count, t)
-	if bad != 0 {
-		return c.badBuffer(bad, "Send")
 	}
 	if err := c.Raw.Send(b, typeOf(t), int(to), int(tag), sync != 0); err != nil {
 		return c.fail(err)
@@ -70,13 +78,9 @@ func tuttigo_send(p unsafe.Pointer, count C.int64_t, t C.int32_t, to, tag C.int,
 
 //export tuttigo_recv
 func tuttigo_recv(p unsafe.Pointer, count C.int64_t, t C.int32_t, from, tag C.int, h C.int32_t, status *C.tutti_status) C.int {
-	c, bad := lookup(h, "Recv")
+	c, b, bad := operand(h, "Recv", p, count, t)
 	if c == nil {
 		return bad
-	}
-	b, bad := buffer(p, count, t)
-	if bad != 0 {
-		return c.badBuffer(bad, "Recv")
 	}
 	st, err := c.Raw.Recv(b, typeOf(t), int(from), int(tag))
 	bad = c.result(err)
@@ -122,13 +126,9 @@ func (c *comm) exchange(b []byte, outType C.int32_t, to, outTag C.int, room []by
 
 //export tuttigo_sendrecv_replace
 func tuttigo_sendrecv_replace(p unsafe.Pointer, count C.int64_t, t C.int32_t, to, outTag, from, inTag C.int, h C.int32_t, status *C.tutti_status) C.int {
-	c, bad := lookup(h, "SendrecvReplace")
+	c, b, bad := operand(h, "SendrecvReplace", p, count, t)
 	if c == nil {
 		return bad
-	}
-	b, bad := buffer(p, count, t)
-	if bad != 0 {
-		return c.badBuffer(bad, "SendrecvReplace")
 	}
 	return c.exchange(append([]byte(nil), b...), t, to, outTag, b, t, from, inTag, status)
 }

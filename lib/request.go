@@ -34,13 +34,9 @@ func (c *comm) begun(r *mpi.Request, err error, out *C.int32_t) C.int {
 
 //export tuttigo_isend
 func tuttigo_isend(p unsafe.Pointer, count C.int64_t, t C.int32_t, to, tag C.int, h C.int32_t, sync C.int, out *C.int32_t) C.int {
-	c, bad := lookup(h, "Isend")
+	c, b, bad := operand(h, "Isend", p, count, t)
 	if c == nil {
 		return bad
-	}
-	b, bad := buffer(p, count, t)
-	if bad != 0 {
-		return c.badBuffer(bad, "Isend")
 	}
 	r, err := c.Raw.Isend(b, typeOf(t), int(to), int(tag), sync != 0)
 	return c.begun(r, err, out)
@@ -48,13 +44,9 @@ func tuttigo_isend(p unsafe.Pointer, count C.int64_t, t C.int32_t, to, tag C.int
 
 //export tuttigo_irecv
 func tuttigo_irecv(p unsafe.Pointer, count C.int64_t, t C.int32_t, from, tag C.int, h C.int32_t, out *C.int32_t) C.int {
-	c, bad := lookup(h, "Irecv")
+	c, b, bad := operand(h, "Irecv", p, count, t)
 	if c == nil {
 		return bad
-	}
-	b, bad := buffer(p, count, t)
-	if bad != 0 {
-		return c.badBuffer(bad, "Irecv")
 	}
 	r, err := c.Raw.Irecv(b, typeOf(t), int(from), int(tag))
 	return c.begun(r, err, out)
