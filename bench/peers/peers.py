@@ -164,25 +164,17 @@ class Dask(Executor):
         return send, drop
 
 
-class Tutti(Executor):
-    """tutti's Python client on a cluster of its own: the balanced view, and Executor for maps."""
-    module = "tutti"
+class Engines(Executor):
+    """What tutti and IPython Parallel have in common: the names of the second."""
 
-    def __init__(self):
-        import tutti
-        self.tutti = tutti
-        self.cluster = tutti.Cluster(n=WORKERS, log_level=40)
+    def __init__(self, package):
+        self.package = package
+        self.cluster = package.Cluster(n=WORKERS, log_level=40)
         self.client = self.cluster.start_and_connect_sync()
         self.view = self.client.load_balanced_view()
 
     def submit(self, f, *args):
         return self.view.apply_async(f, *args)
-
-    def many(self, f, n):
-        return tutti_map(self, f, n)
-
-    def gather(self, results):
-        return [r.result() if hasattr(r, "result") else r for r in results]
 
     def one(self, f, *args):
         return self.view.apply_sync(f, *args)
@@ -201,45 +193,33 @@ class Tutti(Executor):
         return lambda: everybody.push({"b": array}, block=True), None
 
 
-def tutti_map(peer, f, n):
-    """All of f(0) ... f(n-1) by tutti's Executor, which batches short calls as joblib does."""
-    return list(peer.tutti.Executor(client=peer.client).map(f, range(n)))
+class Tutti(Engines):
+    """tutti's Python client on a cluster of its own: the balanced view, and Executor for maps, which batches short calls as joblib does."""
+
+    def __init__(self):
+        import tutti
+        super().__init__(tutti)
+
+    def many(self, f, n):
+        return list(self.package.Executor(client=self.client).map(f, range(n)))
+
+    def gather(self, results):
+        return [r.result() if hasattr(r, "result") else r for r in results]
 
 
-class Ipp(Executor):
+class Ipp(Engines):
     """IPython Parallel, its balanced view for tasks and its direct view for data."""
 
     def __init__(self):
         import ipyparallel
-        self.cluster = ipyparallel.Cluster(n=WORKERS, log_level=40)
-        self.client = self.cluster.start_and_connect_sync()
-        self.view = self.client.load_balanced_view()
-
-    def submit(self, f, *args):
-        return self.view.apply_async(f, *args)
+        super().__init__(ipyparallel)
 
     def gather(self, futures):
         self.client.wait(futures)
         return [f.get() for f in futures]
 
-    def one(self, f, *args):
-        return self.view.apply_sync(f, *args)
-
     def controllers(self):
         return tree(self.cluster.controller.pid)
-
-    def stop(self):
-        self.client.close()
-        self.cluster.stop_cluster_sync()
-
-    def data(self, array):
-        engine = self.client[0]
-        yield "push", lambda: engine.push({"a": array}, block=True), None
-        yield "pull", lambda: engine.pull("a", block=True), None
-
-    def broadcast(self, array):
-        everybody = self.client[:]
-        return lambda: everybody.push({"b": array}, block=True), None
 
 
 class Parsl(Executor):
